@@ -1,0 +1,45 @@
+//! What the driver asks of an async runtime, and of a clock.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::SystemTime;
+
+use buffer_core::Instant;
+
+/// A future that any thread may finish.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The runtime that the driver's tasks run on.
+pub trait Runtime: fmt::Debug + Send + Sync + 'static {
+    /// The monotonic clock, counted from an origin that stays the same for this runtime's life.
+    fn monotonic(&self) -> Instant;
+
+    /// Runs a task in the background. A runtime that shuts down drops it.
+    fn spawn(&self, task: BoxFuture<'static, ()>);
+
+    /// Runs work that takes CPU or blocks on a thread where that disturbs nobody.
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>);
+
+    /// Ends at `deadline` or soon after; dropping it costs nothing.
+    fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()>;
+
+    /// Sixty-four random bits, for object names and jitter.
+    fn entropy(&self) -> u64;
+}
+
+/// Tells the wall-clock time. Only stamps and names come from it; no timer does.
+pub trait Clock: Send + Sync {
+    /// The time of day.
+    fn now(&self) -> SystemTime;
+}
+
+/// The clock of the operating system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+}

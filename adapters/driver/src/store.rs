@@ -1,0 +1,65 @@
+//! What the driver asks of an object store.
+
+use std::fmt;
+use std::sync::Arc;
+
+use buffer_core::{
+    Condition, Location, ReadOutcome, Rope, StoreError, StoreErrorKind, StoreOperation, Version,
+    WriteOutcome,
+};
+
+use crate::runtime::BoxFuture;
+
+/// An object store as far as a buffer needs one. Its `Display` names it to people.
+///
+/// Every method starts its request once and never repeats it: retries, back-off
+/// and time-outs are the caller's. A future that is dropped may leave its
+/// request under way.
+pub trait Store: fmt::Debug + fmt::Display + Send + Sync + 'static {
+    /// Writes a whole object if `condition` holds, in one step that readers see whole or not at all.
+    fn write(
+        &self,
+        location: &Location,
+        payload: Rope,
+        condition: Condition,
+    ) -> BoxFuture<'_, Result<WriteOutcome, StoreFailure>>;
+
+    /// Reads a whole object with its version and time; [`ReadOutcome::NotModified`] if it is still at `unless`.
+    fn read(
+        &self,
+        location: &Location,
+        unless: Option<Version>,
+    ) -> BoxFuture<'_, Result<ReadOutcome, StoreFailure>>;
+}
+
+/// A request that failed, before the driver says which one it was.
+#[derive(Clone, Debug)]
+pub struct StoreFailure {
+    /// What it means for whoever asked.
+    pub kind: StoreErrorKind,
+    /// What the store's client said.
+    pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+impl StoreFailure {
+    /// A failure of this kind, with what the store's client said.
+    pub fn new(
+        kind: StoreErrorKind,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self { kind, source: Some(Arc::from(source.into())) }
+    }
+
+    /// Adds which request it was.
+    pub(crate) fn of(self, operation: StoreOperation, location: Location) -> StoreError {
+        let mut error = StoreError::new(self.kind, operation, location);
+        error.source = self.source;
+        error
+    }
+}
+
+impl From<StoreErrorKind> for StoreFailure {
+    fn from(kind: StoreErrorKind) -> Self {
+        Self { kind, source: None }
+    }
+}

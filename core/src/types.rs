@@ -1,0 +1,141 @@
+//! Numbers and names with a meaning.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt;
+
+/// A batch's place in the queue. Sequences are contiguous and never reused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sequence(pub u64);
+
+impl Sequence {
+    /// The sequence `count` places further on; saturates at the last one.
+    #[must_use]
+    pub const fn plus(self, count: u64) -> Self {
+        Self(self.0.saturating_add(count))
+    }
+
+    /// The sequence right after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        self.plus(1)
+    }
+
+    /// How many places this is past `earlier`; zero when it is not past it.
+    #[must_use]
+    pub const fn distance_from(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl fmt::Display for Sequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The number of a consumer's term; each take-over raises it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub u64);
+
+impl Epoch {
+    /// `u64::MAX` means "not initialised" to the existing implementation and is never written.
+    pub const RESERVED: Self = Self(u64::MAX);
+
+    /// The epoch of the next consumer, or `None` when only the reserved value is left.
+    #[must_use]
+    pub const fn next(self) -> Option<Self> {
+        match self.0.checked_add(1) {
+            Some(next) if next != Self::RESERVED.0 => Some(Self(next)),
+            Some(_) | None => None,
+        }
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A batch within one producer's life, in the order in which batches were opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BatchId(pub u64);
+
+/// The key of an object in the store, exactly as it is listed: never encoded, never normalised.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Location(Arc<str>);
+
+impl Location {
+    /// The longest key that a manifest entry can hold, in bytes; see FORMAT, "Queue manifest".
+    pub const MAX_LEN: usize = u16::MAX as usize;
+
+    /// Takes a key as it is; [`Location::validate`] says whether a store may be asked for it.
+    pub fn new(key: impl Into<Arc<str>>) -> Self {
+        Self(key.into())
+    }
+
+    /// The key.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Checks that the key names the same object in every store.
+    ///
+    /// # Errors
+    ///
+    /// [`LocationError`] for a key that is empty or too long, holds a control
+    /// character, or has an empty, `.` or `..` segment (a manifest is only
+    /// bytes: a hostile one must not lead out of its directory).
+    pub fn validate(&self) -> Result<(), LocationError> {
+        let reason = if self.0.is_empty() {
+            "it is empty"
+        } else if self.0.len() > Self::MAX_LEN {
+            "it is longer than 65,535 bytes"
+        } else if self.0.chars().any(char::is_control) {
+            "it holds a control character"
+        } else if self.0.split('/').any(|part| part.is_empty()) {
+            "it has an empty segment"
+        } else if self.0.split('/').any(|part| part == "." || part == "..") {
+            "it has a `.` or `..` segment"
+        } else {
+            return Ok(());
+        };
+        Err(LocationError { location: self.clone(), reason })
+    }
+}
+
+impl From<&str> for Location {
+    fn from(key: &str) -> Self {
+        Self(key.into())
+    }
+}
+
+impl From<String> for Location {
+    fn from(key: String) -> Self {
+        Self(key.into())
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// A key that no store should be asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{location:?} cannot be an object's key: {reason}")]
+pub struct LocationError {
+    /// The key.
+    pub location: Location,
+    /// What is wrong with it.
+    pub reason: &'static str,
+}
