@@ -35,10 +35,14 @@ extern crate alloc;
 
 mod backoff;
 mod command;
+mod contention;
+mod error;
 pub mod format;
 mod machine;
 mod names;
+mod producer;
 mod store;
+mod suspicion;
 mod time;
 mod types;
 
@@ -46,7 +50,12 @@ pub use command::{
     CasManifest, Command, CommandId, Completion, Decode, Encode, EncodedBatch, PutBatch, ReadBatch,
     ReadManifest, Ticket,
 };
+pub use error::{ConfigError, ConfigProblem, Fault, ManifestError};
 pub use machine::{Machine, Output};
+pub use producer::{
+    DeliveryError, DeliveryFailure, Producer, ProducerConfig, ProducerEvent, ProducerStats,
+    Receipt, Submission, SubmitError,
+};
 pub use store::{
     Condition, Object, ReadOutcome, Rope, StoreError, StoreErrorKind, StoreOperation, Version,
     WriteOutcome, rope_len,

@@ -1,0 +1,163 @@
+//! A batch on its way from the first submission to settlement.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::error::Submission;
+use crate::backoff::Backoff;
+use crate::error::Fault;
+use crate::format::Metadata;
+use crate::store::Rope;
+use crate::time::{Instant, Now, UnixMillis};
+use crate::types::{BatchId, Location};
+
+/// What holding one entry takes besides its bytes.
+const ENTRY_OVERHEAD: usize = size_of::<Bytes>();
+/// What holding one submission takes besides its entries and metadata.
+const SUBMISSION_OVERHEAD: usize = size_of::<Vec<Bytes>>() + size_of::<Metadata>();
+/// The length prefix of a record; see FORMAT, "Data batch".
+const RECORD_HEADER: usize = 4;
+/// What one metadata item takes in the manifest besides its payload; see FORMAT, "Queue manifest".
+const METADATA_HEADER: usize = 16;
+
+/// The batch that takes submissions.
+#[derive(Debug)]
+pub(crate) struct OpenBatch {
+    pub(crate) id: BatchId,
+    pub(crate) opened: Instant,
+    pub(crate) submissions: Vec<Vec<Bytes>>,
+    pub(crate) metadata: Vec<Metadata>,
+    pub(crate) records: u32,
+    /// Bytes of entries and metadata, as `flush_size_bytes` counts them.
+    pub(crate) payload_bytes: usize,
+    /// Bytes that the metadata will take in the manifest.
+    pub(crate) metadata_bytes: usize,
+    /// Bytes held, as `max_buffered_bytes` counts them.
+    pub(crate) cost: usize,
+}
+
+/// What a submission adds to a batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size {
+    pub(crate) payload_bytes: usize,
+    pub(crate) cost: usize,
+}
+
+impl Size {
+    pub(crate) fn of(submission: &Submission) -> Self {
+        let entries: usize = submission.entries.iter().map(Bytes::len).sum();
+        let count = submission.entries.len();
+        let payload_bytes = entries + count * RECORD_HEADER + submission.metadata.len();
+        let cost =
+            entries + count * ENTRY_OVERHEAD + submission.metadata.len() + SUBMISSION_OVERHEAD;
+        Self { payload_bytes, cost }
+    }
+}
+
+impl OpenBatch {
+    pub(crate) const fn new(id: BatchId, opened: Instant) -> Self {
+        Self {
+            id,
+            opened,
+            submissions: Vec::new(),
+            metadata: Vec::new(),
+            records: 0,
+            payload_bytes: 0,
+            metadata_bytes: 0,
+            cost: 0,
+        }
+    }
+
+    /// Whether the submission fits the numbers that format version 1 has for one batch.
+    pub(crate) fn has_room_for(&self, submission: &Submission) -> bool {
+        let records = u32::try_from(submission.entries.len()).ok();
+        let metadata = self.metadata_bytes + submission.metadata.len() + METADATA_HEADER;
+        records.and_then(|records| self.records.checked_add(records)).is_some()
+            && metadata <= MAX_METADATA_BYTES
+    }
+
+    pub(crate) fn push(&mut self, submission: Submission, size: Size, wall: UnixMillis) {
+        let start_index = self.records;
+        let records = u32::try_from(submission.entries.len()).expect("`has_room_for` said yes");
+        self.records += records;
+        self.payload_bytes += size.payload_bytes;
+        self.cost += size.cost;
+        let continues = self.metadata.last().is_some_and(|last| {
+            last.ingestion_time_ms == wall.0 && last.payload == submission.metadata
+        });
+        if !continues {
+            self.metadata_bytes += submission.metadata.len() + METADATA_HEADER;
+            let payload = submission.metadata;
+            self.metadata.push(Metadata { start_index, ingestion_time_ms: wall.0, payload });
+        }
+        self.submissions.push(submission.entries);
+    }
+}
+
+/// A manifest entry's length is a `u32`; leave room for its other fields. See FORMAT, "Queue manifest".
+pub(crate) const MAX_METADATA_BYTES: usize = (u32::MAX as usize) - (1 << 20);
+
+/// Where a sealed batch is on its way.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// Waits for a place in flight.
+    Sealed(Vec<Vec<Bytes>>),
+    /// Its bytes are being made.
+    Encoding,
+    /// Its bytes wait to be uploaded, after a failure not before `after`.
+    Encoded {
+        /// When to try again.
+        after: Option<Instant>,
+    },
+    /// An upload is under way.
+    Uploading,
+    /// It is in the store and can be listed.
+    Uploaded,
+}
+
+/// Whether the batch may be in the queue already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// It is certainly not: no swap that listed it was sent, or each was proven not to have happened.
+    None,
+    /// A swap that lists it is out or without a reply.
+    Attempted,
+    /// A swap that listed it can never be told from one that failed. Its name must not change any more.
+    Forever,
+}
+
+/// A batch that takes no more submissions.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) id: BatchId,
+    /// When its first submission came.
+    pub(crate) opened: Instant,
+    /// When it is given up.
+    pub(crate) deadline: Instant,
+    pub(crate) stage: Stage,
+    pub(crate) doubt: Doubt,
+    pub(crate) metadata: Vec<Metadata>,
+    pub(crate) payload_bytes: usize,
+    /// Its bytes, once they are made; kept until it is settled, because it may need another name.
+    pub(crate) payload: Rope,
+    /// Its name in the store, and when the upload under that name began.
+    pub(crate) upload: Option<(Location, Now)>,
+    pub(crate) cost: usize,
+    pub(crate) metadata_bytes: usize,
+    pub(crate) backoff: Backoff,
+    pub(crate) last_fault: Option<Fault>,
+}
+
+impl Batch {
+    /// Whether it counts against `max_inflight_batches`.
+    pub(crate) const fn is_in_flight(&self) -> bool {
+        !matches!(self.stage, Stage::Sealed(_))
+    }
+
+    /// Its name, once an upload began.
+    pub(crate) fn location(&self) -> &Location {
+        let (location, _) = self.upload.as_ref().expect("an upload began");
+        location
+    }
+}

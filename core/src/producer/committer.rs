@@ -1,0 +1,397 @@
+//! The transitions of the manifest: one swap at a time, and finding out what became of it.
+
+use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
+use core::mem;
+
+use super::batch::{Doubt, Stage};
+use super::commit::{Attempt, Known, Proof};
+use super::error::DeliveryFailure;
+use super::pipeline::{RETRY_BASE, RETRY_MOST};
+use super::{Producer, Purpose};
+use crate::backoff::Backoff;
+use crate::command::{CasManifest, Command, ReadManifest};
+use crate::contention::Contention;
+use crate::error::{Fault, ManifestError};
+use crate::format::{Manifest, NewEntry};
+use crate::store::{Object, ReadOutcome, StoreError, WriteOutcome};
+use crate::suspicion::Suspicion;
+use crate::time::{Instant, Now};
+use crate::types::BatchId;
+
+/// What the producer knows of the manifest, and what it is doing about it.
+#[derive(Debug)]
+pub(super) struct Committer {
+    /// The last reading, or what was last written; `None` before the first.
+    known: Option<Known>,
+    /// A manifest object was seen, so there must always be one.
+    seen: bool,
+    /// `known` is no longer what the manifest is.
+    stale: bool,
+    phase: Phase,
+    /// The swap whose outcome is not certain.
+    attempt: Option<Attempt>,
+    contention: Contention,
+    backoff: Backoff,
+    suspicion: Suspicion,
+    last_fault: Option<Fault>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// Nothing is under way, and nothing is to be done before `after`.
+    Resting { after: Option<Instant> },
+    /// The manifest is being read.
+    Reading,
+    /// A swap is out.
+    Swapping { since: Instant },
+    /// Nothing will be done any more.
+    Stopped,
+}
+
+impl Committer {
+    pub(super) fn new() -> Self {
+        Self {
+            known: None,
+            seen: false,
+            stale: false,
+            phase: Phase::Resting { after: None },
+            attempt: None,
+            contention: Contention::new(),
+            backoff: Backoff::new(RETRY_BASE, RETRY_MOST),
+            suspicion: Suspicion::new(),
+            last_fault: None,
+        }
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.phase = Phase::Stopped;
+    }
+
+    /// Whether a swap that lists the batch is out, so that a reply is still to come.
+    pub(super) fn is_being_swapped(&self, batch: BatchId) -> bool {
+        let attempt = self.attempt.as_ref();
+        matches!(self.phase, Phase::Swapping { .. })
+            && attempt.is_some_and(|attempt| attempt.sequence_of(batch).is_some())
+    }
+
+    pub(super) fn last_fault(&self) -> Option<Fault> {
+        self.last_fault.clone()
+    }
+
+    pub(super) const fn deadline(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Resting { after } => after,
+            Phase::Reading | Phase::Swapping { .. } | Phase::Stopped => None,
+        }
+    }
+
+    pub(super) fn fingerprint(&self, hasher: &mut impl Hasher) {
+        mem::discriminant(&self.phase).hash(hasher);
+        (self.seen, self.stale).hash(hasher);
+        for known in self.known.iter().chain(self.attempt.iter().map(|attempt| &attempt.base)) {
+            let manifest = &known.manifest;
+            (manifest.first_sequence(), manifest.next_sequence(), manifest.epoch()).hash(hasher);
+            known.version.is_some().hash(hasher);
+        }
+        let attempted = self.attempt.as_ref().map(|attempt| (attempt.first, attempt.last()));
+        attempted.hash(hasher);
+    }
+}
+
+impl Producer {
+    /// Does the next thing about the manifest, if nothing is under way.
+    pub(super) fn commit(&mut self, now: Now) {
+        match self.committer.phase {
+            Phase::Resting { after } if after.is_none_or(|after| after <= now.monotonic) => {}
+            Phase::Resting { .. } | Phase::Reading | Phase::Swapping { .. } | Phase::Stopped => {
+                return;
+            }
+        }
+        self.committer.phase = Phase::Resting { after: None };
+        self.forget_an_attempt_that_concerns_nobody();
+        let undecided = self.committer.attempt.is_some();
+        // The first read goes out with the first encode: an uncontended commit then finds the manifest known.
+        let unread = self.committer.known.is_none() && !self.pipeline.is_empty();
+        if undecided || unread || (self.committer.stale && self.has_something_to_commit()) {
+            self.read_manifest();
+        } else if self.has_something_to_commit() {
+            self.swap(now);
+        }
+    }
+
+    fn has_something_to_commit(&self) -> bool {
+        self.pipeline.front().is_some_and(|batch| matches!(batch.stage, Stage::Uploaded))
+    }
+
+    /// An attempt all of whose batches were given up may land or not: nobody waits for the answer.
+    fn forget_an_attempt_that_concerns_nobody(&mut self) {
+        let Some(attempt) = &self.committer.attempt else { return };
+        if !attempt.batches.iter().any(|(id, _)| self.index_of(*id).is_some()) {
+            self.committer.attempt = None;
+            self.committer.stale = true;
+        }
+    }
+
+    fn read_manifest(&mut self) {
+        self.committer.phase = Phase::Reading;
+        let unless = self.committer.known.as_ref().and_then(|known| known.version.clone());
+        let location = self.config.manifest_path.clone();
+        let timeout = self.config.request_timeout;
+        self.command(Purpose::ReadManifest, |ticket| {
+            Command::ReadManifest(ReadManifest { location, unless, timeout, ticket })
+        });
+    }
+
+    /// Lists every batch that is uploaded and has none before it that is not, in one swap.
+    fn swap(&mut self, now: Now) {
+        let ready = self.ready_batches(now);
+        if ready == 0 {
+            return;
+        }
+        let base = self.committer.known.clone().expect("the manifest was read");
+        let batches = self.pipeline.iter().take(ready);
+        let entries: Vec<NewEntry<'_>> = batches
+            .map(|batch| NewEntry { location: batch.location(), metadata: &batch.metadata })
+            .collect();
+        let result = match base.manifest.append(&entries) {
+            Ok(result) => result,
+            Err(error) => {
+                // Only the manifest's own numbers can overflow here: no later swap would do better.
+                for _ in 0..ready {
+                    let batch = self.pipeline.pop_front().expect("it was just counted");
+                    self.give_up(&batch, DeliveryFailure::Encode(error.clone()));
+                }
+                return;
+            }
+        };
+        let names = self.pipeline.iter().take(ready);
+        let batches = names.map(|batch| (batch.id, batch.location().clone())).collect();
+        for batch in self.pipeline.iter_mut().take(ready) {
+            if batch.doubt == Doubt::None {
+                batch.doubt = Doubt::Attempted;
+            }
+        }
+        let first = base.manifest.next_sequence();
+        self.committer.attempt = Some(Attempt { base, result, batches, first });
+        self.send_swap(now);
+    }
+
+    /// Sends the swap that is on record: for the first time, or again, byte for byte.
+    fn send_swap(&mut self, now: Now) {
+        let attempt = self.committer.attempt.as_ref().expect("a swap is on record");
+        let before = &attempt.base.manifest;
+        // A store may name versions by content, so no manifest may ever repeat earlier bytes.
+        assert!(
+            attempt.result.next_sequence() > before.next_sequence(),
+            "each swap lists something"
+        );
+        assert!(attempt.result.epoch() == before.epoch(), "only consumers raise the epoch");
+        let condition = attempt.base.condition();
+        let payload = attempt.result.to_rope();
+        let location = self.config.manifest_path.clone();
+        let timeout = self.config.request_timeout;
+        self.committer.phase = Phase::Swapping { since: now.monotonic };
+        self.stats.swaps += 1;
+        self.command(Purpose::Swap, |ticket| {
+            Command::CasManifest(CasManifest { location, condition, payload, timeout, ticket })
+        });
+    }
+
+    /// How many batches at the front can be listed now. Young or not at all:
+    /// what was uploaded too long ago the collector may already have judged.
+    fn ready_batches(&mut self, now: Now) -> usize {
+        let half_grace = self.config.half_grace();
+        let mut ready = 0;
+        while let Some(batch) = self.pipeline.get_mut(ready) {
+            let Stage::Uploaded = batch.stage else { break };
+            let (_, began) = batch.upload.as_ref().expect("it was uploaded");
+            if now.age_of(*began) < half_grace {
+                ready += 1;
+                continue;
+            }
+            match batch.doubt {
+                Doubt::None => {
+                    batch.stage = Stage::Encoded { after: None };
+                    break;
+                }
+                Doubt::Attempted | Doubt::Forever => {
+                    let batch = self.pipeline.remove(ready).expect("it was just there");
+                    let sequence = self.next_sequence_known();
+                    self.give_up(&batch, DeliveryFailure::Overtaken { sequence });
+                }
+            }
+        }
+        ready
+    }
+
+    fn next_sequence_known(&self) -> crate::types::Sequence {
+        let known = self.committer.known.as_ref().expect("the manifest was read");
+        known.manifest.next_sequence()
+    }
+
+    /// Takes the reply to a swap.
+    ///
+    /// A conflict proves as little as an error does: a client library that
+    /// re-sent our own write reports its own success as a conflict.
+    pub(super) fn on_swap(&mut self, now: Now, result: Result<WriteOutcome, StoreError>) {
+        let Phase::Swapping { since } = self.committer.phase else { return };
+        self.committer.phase = Phase::Resting { after: None };
+        match result {
+            Ok(WriteOutcome::Stored(version)) => {
+                let attempt = self.committer.attempt.take().expect("a swap is on record");
+                let took = now.monotonic.saturating_since(since);
+                let pause = self.committer.contention.on_success(took, &mut self.random);
+                self.committer.phase =
+                    Phase::Resting { after: pause.map(|pause| now.monotonic + pause) };
+                let known = Known { manifest: attempt.result.clone(), version: Some(version) };
+                self.committer.known = Some(known);
+                self.committer.seen = true;
+                self.committer.stale = false;
+                self.on_commit_progress();
+                self.settle_attempt(&attempt);
+            }
+            Ok(WriteOutcome::Conflict) => {
+                self.stats.conflicts += 1;
+                self.committer.stale = true;
+                let took = now.monotonic.saturating_since(since);
+                let oldest = self.pipeline.front().map_or(now.monotonic, |batch| batch.opened);
+                let waited = now.monotonic.saturating_since(oldest);
+                let pause = self.committer.contention.on_conflict(took, waited, &mut self.random);
+                self.committer.phase = Phase::Resting { after: Some(now.monotonic + pause) };
+            }
+            Err(error) if error.is_retryable() => self.rest_after_fault(now, Fault::Store(error)),
+            Err(error) => self.fail_commit(now, &error),
+        }
+    }
+
+    fn on_commit_progress(&mut self) {
+        self.committer.backoff.reset();
+        self.committer.suspicion.clear();
+        self.committer.last_fault = None;
+    }
+
+    /// Tells the batches of a swap that took effect.
+    fn settle_attempt(&mut self, attempt: &Attempt) {
+        for (id, _) in &attempt.batches {
+            if let Some(index) = self.index_of(*id) {
+                let batch = self.pipeline.remove(index).expect("it was just there");
+                self.settle(&batch, Ok(()));
+            }
+        }
+    }
+
+    fn rest_after_fault(&mut self, now: Now, fault: Fault) {
+        let wait = self.committer.backoff.after_failure(&mut self.random);
+        self.committer.stale = true;
+        self.committer.last_fault = Some(fault);
+        self.committer.phase = Phase::Resting { after: Some(now.monotonic + wait) };
+    }
+
+    /// The store refused the manifest for good: whatever waits for it is given up.
+    fn fail_commit(&mut self, now: Now, error: &StoreError) {
+        self.committer.attempt = None;
+        self.rest_after_fault(now, Fault::Store(error.clone()));
+        let mut index = 0;
+        while let Some(batch) = self.pipeline.get(index) {
+            if !matches!(batch.stage, Stage::Uploaded) {
+                index += 1;
+                continue;
+            }
+            let batch = self.pipeline.remove(index).expect("it was just there");
+            self.give_up(&batch, DeliveryFailure::Store(error.clone()));
+        }
+    }
+
+    /// Takes a reading of the manifest.
+    pub(super) fn on_manifest(&mut self, now: Now, result: Result<ReadOutcome, StoreError>) {
+        let Phase::Reading = self.committer.phase else { return };
+        self.committer.phase = Phase::Resting { after: None };
+        let seen = match result {
+            Ok(ReadOutcome::Found(object)) => match self.read_as_manifest(object) {
+                Ok(seen) => seen,
+                Err(fault) => return self.rest_after_fault(now, fault),
+            },
+            Ok(ReadOutcome::NotModified) => {
+                self.committer.known.clone().expect("a version was named")
+            }
+            Ok(ReadOutcome::Missing) => Known::absent(),
+            Err(error) if error.is_retryable() => {
+                return self.rest_after_fault(now, Fault::Store(error));
+            }
+            Err(error) => return self.fail_commit(now, &error),
+        };
+        match self.contradiction(&seen) {
+            None => self.learn(now, seen),
+            Some(error) => match self.committer.suspicion.again() {
+                Some(wait) => {
+                    self.committer.phase = Phase::Resting { after: Some(now.monotonic + wait) };
+                    self.committer.stale = true;
+                }
+                None => self.break_down(now, &error),
+            },
+        }
+    }
+
+    fn read_as_manifest(&self, object: Object) -> Result<Known, Fault> {
+        let manifest = Manifest::parse(&self.config.manifest_path, object.bytes)?;
+        Ok(Known { manifest, version: Some(object.version) })
+    }
+
+    /// Whether a reading cannot be a later state of the manifest that was known.
+    fn contradiction(&self, seen: &Known) -> Option<ManifestError> {
+        let location = self.config.manifest_path.clone();
+        if self.committer.seen && seen.version.is_none() {
+            return Some(ManifestError::Lost { location });
+        }
+        let known = self.committer.known.as_ref()?;
+        match seen.manifest.check_follows(&known.manifest) {
+            Ok(()) => None,
+            Err(source) => Some(ManifestError::RolledBack { location, source }),
+        }
+    }
+
+    /// Draws the conclusions from a reading: first what became of our own swap, then what to do next.
+    fn learn(&mut self, now: Now, seen: Known) {
+        self.committer.seen |= seen.version.is_some();
+        self.committer.stale = false;
+        self.on_commit_progress();
+        let proof = self.committer.attempt.as_ref().map(|attempt| attempt.judge(&seen));
+        self.committer.known = Some(seen);
+        match proof {
+            None => {}
+            Some(Proof::Happened) => {
+                let attempt = self.committer.attempt.take().expect("it was just judged");
+                self.settle_attempt(&attempt);
+            }
+            Some(Proof::MayStill) => self.send_swap(now),
+            Some(Proof::DidNot) => self.end_attempt(now, Proof::DidNot),
+            Some(Proof::CannotTell) => self.end_attempt(now, Proof::CannotTell),
+        }
+    }
+
+    /// Gives the batches of a swap that is over back to be listed again, or up.
+    fn end_attempt(&mut self, now: Now, proof: Proof) {
+        let attempt = self.committer.attempt.take().expect("it was just judged");
+        for (id, _) in &attempt.batches {
+            let sequence = attempt.sequence_of(*id).expect("the attempt lists it");
+            let half_grace = self.config.half_grace();
+            let Some(index) = self.index_of(*id) else { continue };
+            let batch = &mut self.pipeline[index];
+            let (_, began) = batch.upload.as_ref().expect("it was uploaded");
+            let is_old = now.age_of(*began) >= half_grace;
+            batch.doubt = match (batch.doubt, proof) {
+                (Doubt::None | Doubt::Attempted, Proof::DidNot) => Doubt::None,
+                (Doubt::Forever, _) | (_, Proof::CannotTell) => Doubt::Forever,
+                (Doubt::None | Doubt::Attempted, Proof::Happened | Proof::MayStill) => {
+                    unreachable!("these do not end an attempt")
+                }
+            };
+            // Young, it is listed again under the same name, and the consumer drops the repeat.
+            if batch.doubt == Doubt::Forever && is_old {
+                let batch = self.pipeline.remove(index).expect("it was just there");
+                self.give_up(&batch, DeliveryFailure::Overtaken { sequence });
+            }
+        }
+    }
+}

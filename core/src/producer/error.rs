@@ -1,0 +1,131 @@
+//! What a producer's caller can be told.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use crate::error::{Fault, ManifestError};
+use crate::format::EncodeError;
+use crate::store::StoreError;
+use crate::types::Sequence;
+
+/// What one `produce` call hands over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Submission {
+    /// The entries, in order. All of them end up in one batch.
+    pub entries: Vec<Bytes>,
+    /// The caller's own bytes about them; may be empty.
+    pub metadata: Bytes,
+}
+
+/// A submission that was not taken. Nothing of it is held, and nothing of it will be delivered.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// It would pass `max_buffered_bytes`. Try again after [`ProducerEvent::Ready`](super::ProducerEvent::Ready).
+    #[error(
+        "the producer holds as much as `max_buffered_bytes` allows; try again when some of it is durable"
+    )]
+    Full(Submission),
+    /// It has no entries.
+    #[error("a submission needs at least one entry")]
+    Empty(Submission),
+    /// It alone is larger than `max_buffered_bytes`, or than a batch can hold.
+    #[error(
+        "the submission takes {bytes} bytes and at most {limit} are ever held: split it, or raise `max_buffered_bytes`"
+    )]
+    TooLarge {
+        /// The submission.
+        submission: Submission,
+        /// What holding it takes, in bytes.
+        bytes: usize,
+        /// The limit that it is over.
+        limit: usize,
+    },
+    /// The producer was closed.
+    #[error("the producer is closed")]
+    Closed(Submission),
+    /// The queue's manifest is gone or was rolled back; this producer is done.
+    #[error("{error}")]
+    Manifest {
+        /// The submission.
+        submission: Submission,
+        /// What is wrong with the manifest.
+        error: ManifestError,
+    },
+}
+
+impl SubmitError {
+    /// Gives the submission back.
+    #[must_use]
+    pub fn into_submission(self) -> Submission {
+        match self {
+            Self::Full(submission)
+            | Self::Empty(submission)
+            | Self::Closed(submission)
+            | Self::TooLarge { submission, .. }
+            | Self::Manifest { submission, .. } => submission,
+        }
+    }
+}
+
+/// A batch that did not become durable as far as is known.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeliveryError {
+    /// It is not in the queue and never will be. Submitting it again repeats nothing.
+    #[error("not delivered: {0}")]
+    NotDelivered(#[source] DeliveryFailure),
+    /// It may be in the queue, or may still get there, once. Submitting it again may repeat it.
+    #[error("outcome unknown: {0}")]
+    Unknown(#[source] DeliveryFailure),
+}
+
+impl DeliveryError {
+    /// Whether the batch may have been delivered all the same.
+    #[must_use]
+    pub const fn is_unknown(&self) -> bool {
+        matches!(self, Self::Unknown(_))
+    }
+
+    /// What stood in the way.
+    #[must_use]
+    pub const fn failure(&self) -> &DeliveryFailure {
+        match self {
+            Self::NotDelivered(failure) | Self::Unknown(failure) => failure,
+        }
+    }
+}
+
+/// What stood in a batch's way.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeliveryFailure {
+    /// `delivery_timeout` passed.
+    #[error("gave up after {after:?}{}", match last { Some(last) => alloc::format!("; the last failure was: {last}"), None => alloc::string::String::new() })]
+    TimedOut {
+        /// The time-out.
+        after: Duration,
+        /// What had gone wrong until then.
+        last: Option<Fault>,
+    },
+    /// The store refused in a way that waiting does not mend.
+    #[error(transparent)]
+    Store(StoreError),
+    /// The batch cannot be written in format version 1.
+    #[error(transparent)]
+    Encode(EncodeError),
+    /// The manifest is gone or was rolled back.
+    #[error(transparent)]
+    Manifest(ManifestError),
+    /// The reply to the swap was lost, and its place in the queue was dequeued before it could be looked up.
+    #[error("sequence {sequence} was dequeued before it could be seen who had it")]
+    Overtaken {
+        /// The sequence that the batch would have got.
+        sequence: Sequence,
+    },
+    /// The host stopped before the batch was settled.
+    #[error("the producer's runtime stopped")]
+    Stopped,
+}

@@ -1,0 +1,426 @@
+//! Batches submissions and lists the batches in the manifest.
+//!
+//! `open -> sealed -> encoded -> uploaded -> listed -> settled`; several
+//! batches are in every stage at once, and they are listed in the order in
+//! which they were submitted. `pipeline` holds the transitions of a batch up
+//! to its upload, `committer` those of the manifest.
+
+mod batch;
+mod commit;
+mod committer;
+mod config;
+mod error;
+mod pipeline;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::{BTreeMap, VecDeque};
+use core::hash::{Hash, Hasher};
+use core::time::Duration;
+
+use batch::{Batch, Doubt, OpenBatch, Size, Stage};
+use committer::Committer;
+pub use config::ProducerConfig;
+pub(crate) use config::validate_paths;
+pub use error::{DeliveryError, DeliveryFailure, Submission, SubmitError};
+use siphasher::sip::SipHasher13;
+
+use crate::command::{Command, CommandId, CommandIds, Completion, Reply, Ticket};
+use crate::error::{ConfigError, ManifestError};
+use crate::machine::{Machine, Output};
+use crate::names::BatchNames;
+use crate::time::{Instant, Now, UnixMillis};
+use crate::types::BatchId;
+
+/// What a producer tells its host.
+#[derive(Debug)]
+pub enum ProducerEvent {
+    /// A batch is durable, or will not be tried any more.
+    Settled {
+        /// Which one.
+        batch: BatchId,
+        /// `Ok` is durable: uploaded and listed.
+        outcome: Result<(), DeliveryError>,
+    },
+    /// There is room again after [`SubmitError::Full`].
+    Ready,
+    /// Everything is settled after [`Producer::close`]; there will be no more output.
+    Closed,
+}
+
+/// What a submission that was taken can be followed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The batch that holds it; [`ProducerEvent::Settled`] names it later.
+    pub batch: BatchId,
+    /// The wall-clock time that it was stamped with.
+    pub ingestion_time: UnixMillis,
+}
+
+/// What a producer has done since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProducerStats {
+    /// Batches that became durable.
+    pub batches_durable: u64,
+    /// Batches that were given up, or whose outcome is unknown.
+    pub batches_failed: u64,
+    /// Manifest swaps sent.
+    pub swaps: u64,
+    /// Manifest swaps that were answered with a conflict.
+    pub conflicts: u64,
+}
+
+/// The producer's state machine.
+///
+/// ```
+/// use buffer_core::{Machine, Now, Output, Producer, ProducerConfig, Submission};
+///
+/// let mut producer = Producer::new(ProducerConfig::default(), 42)?;
+/// let submission = Submission { entries: vec!["an entry".into()], ..Default::default() };
+/// let receipt = producer.submit(Now::default(), submission)?;
+/// assert_eq!(producer.flush(Now::default()), Some(receipt.batch));
+/// // The batch is sealed: its bytes are to be made, and the manifest is to be read.
+/// assert!(matches!(producer.poll(), Output::Command(_)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Producer {
+    config: ProducerConfig,
+    ids: CommandIds,
+    names: BatchNames,
+    random: fastrand::Rng,
+    lifecycle: Lifecycle,
+    next_batch: u64,
+    open: Option<OpenBatch>,
+    /// Sealed and not settled, in the order of submission.
+    pipeline: VecDeque<Batch>,
+    committer: Committer,
+    running: BTreeMap<CommandId, Running>,
+    buffered_bytes: usize,
+    /// Somebody was told [`SubmitError::Full`] when this much was held, and waits for it to become less.
+    starved_at: Option<usize>,
+    stats: ProducerStats,
+    outputs: VecDeque<Output<ProducerEvent>>,
+    /// What the host was last told to wake us at.
+    announced: Option<Instant>,
+}
+
+#[derive(Debug)]
+enum Lifecycle {
+    Open,
+    Closing,
+    Closed,
+    /// The manifest is not ours any more: terminal.
+    Broken(ManifestError),
+}
+
+/// A command that was not answered yet.
+#[derive(Debug)]
+struct Running {
+    purpose: Purpose,
+    /// Bytes that the host still holds for a batch that is settled already.
+    orphaned_bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Encode(BatchId),
+    Upload(BatchId),
+    ReadManifest,
+    Swap,
+}
+
+impl Producer {
+    /// A producer that has seen nothing of its queue yet. `seed` decides names and jitter; it
+    /// must differ between any two producers.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] when a field of the configuration cannot work.
+    pub fn new(config: ProducerConfig, seed: u64) -> Result<Self, ConfigError> {
+        config.validate()?;
+        let mut random = fastrand::Rng::with_seed(seed);
+        Ok(Self {
+            ids: CommandIds::starting_at(random.u64(..)),
+            names: BatchNames::new(config.data_path_prefix.clone(), random.u64(..)),
+            committer: Committer::new(),
+            random,
+            config,
+            lifecycle: Lifecycle::Open,
+            next_batch: 0,
+            open: None,
+            pipeline: VecDeque::new(),
+            running: BTreeMap::new(),
+            buffered_bytes: 0,
+            starved_at: None,
+            stats: ProducerStats::default(),
+            outputs: VecDeque::new(),
+            announced: None,
+        })
+    }
+
+    /// Adds a submission to the open batch.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`] gives the submission back: [`SubmitError::Full`] at
+    /// `max_buffered_bytes`, to be tried again after [`ProducerEvent::Ready`];
+    /// the others for good.
+    pub fn submit(&mut self, now: Now, submission: Submission) -> Result<Receipt, SubmitError> {
+        match &self.lifecycle {
+            Lifecycle::Open => {}
+            Lifecycle::Closing | Lifecycle::Closed => return Err(SubmitError::Closed(submission)),
+            Lifecycle::Broken(error) => {
+                return Err(SubmitError::Manifest { submission, error: error.clone() });
+            }
+        }
+        if submission.entries.is_empty() {
+            return Err(SubmitError::Empty(submission));
+        }
+        let size = Size::of(&submission);
+        let limit = self.config.max_buffered_bytes;
+        let fits_a_batch = OpenBatch::new(BatchId(0), now.monotonic).has_room_for(&submission);
+        if size.cost > limit || !fits_a_batch {
+            return Err(SubmitError::TooLarge { submission, bytes: size.cost, limit });
+        }
+        if self.buffered_bytes + size.cost > limit {
+            // Waiting for the timer would be waiting for nothing: nobody can add to the open batch.
+            self.starved_at = Some(self.buffered_bytes);
+            self.seal_if_a_place_is_free(now);
+            return Err(SubmitError::Full(submission));
+        }
+        if self.open.as_ref().is_some_and(|open| !open.has_room_for(&submission)) {
+            self.seal(now);
+            self.advance(now);
+        }
+        Ok(self.push(now, submission, size))
+    }
+
+    fn push(&mut self, now: Now, submission: Submission, size: Size) -> Receipt {
+        let next_batch = &mut self.next_batch;
+        let open = self.open.get_or_insert_with(|| {
+            let id = BatchId(*next_batch);
+            *next_batch += 1;
+            OpenBatch::new(id, now.monotonic)
+        });
+        open.push(submission, size, now.wall);
+        self.buffered_bytes += size.cost;
+        assert!(self.buffered_bytes <= self.config.max_buffered_bytes, "`submit` checked");
+        let receipt = Receipt { batch: open.id, ingestion_time: now.wall };
+        let is_full = open.payload_bytes >= self.config.flush_size_bytes
+            || open.submissions.len() >= self.config.max_buffered_inputs;
+        if is_full {
+            self.seal(now);
+            self.advance(now);
+        }
+        receipt
+    }
+
+    /// Seals the open batch, and names the last batch that is not settled yet.
+    ///
+    /// Everything submitted so far is settled once that batch is and all before it are.
+    pub fn flush(&mut self, now: Now) -> Option<BatchId> {
+        self.seal(now);
+        self.advance(now);
+        self.pipeline.back().map(|batch| batch.id)
+    }
+
+    /// Takes no more submissions; [`ProducerEvent::Closed`] follows when all that were taken are settled.
+    pub fn close(&mut self, now: Now) {
+        match self.lifecycle {
+            Lifecycle::Open => self.lifecycle = Lifecycle::Closing,
+            Lifecycle::Closing | Lifecycle::Closed | Lifecycle::Broken(_) => {}
+        }
+        self.seal(now);
+        self.advance(now);
+    }
+
+    /// Whether a drain would bring something that the host does not know yet.
+    #[must_use]
+    pub fn wants_poll(&self) -> bool {
+        !self.outputs.is_empty() || self.deadline() != self.announced
+    }
+
+    /// Bytes held: submitted and not settled.
+    #[must_use]
+    pub const fn buffered_bytes(&self) -> usize {
+        self.buffered_bytes
+    }
+
+    /// Batches past sealing and not settled.
+    #[must_use]
+    pub fn inflight_batches(&self) -> usize {
+        self.pipeline.iter().filter(|batch| batch.is_in_flight()).count()
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub const fn stats(&self) -> ProducerStats {
+        self.stats
+    }
+
+    /// Whether everything that was ever taken is settled.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.open.is_none() && self.pipeline.is_empty()
+    }
+
+    /// Starts all that can be started. Every input ends here.
+    fn advance(&mut self, now: Now) {
+        self.give_up_what_is_late(now);
+        self.seal_when_due(now);
+        self.start_batches(now);
+        self.commit(now);
+        // A commit frees places in flight, and may send old batches to be uploaded again.
+        self.start_batches(now);
+        if self.starved_at.is_some_and(|starved_at| self.buffered_bytes < starved_at) {
+            self.starved_at = None;
+            self.outputs.push_back(Output::Event(ProducerEvent::Ready));
+        }
+        if matches!(self.lifecycle, Lifecycle::Closing) && self.is_settled() {
+            self.lifecycle = Lifecycle::Closed;
+            self.outputs.push_back(Output::Event(ProducerEvent::Closed));
+        }
+        assert!(
+            self.inflight_batches() <= self.config.max_inflight_batches,
+            "batches start only while a place is free"
+        );
+    }
+
+    /// Ends a batch's life. It must have left the pipeline.
+    fn settle(&mut self, batch: &Batch, outcome: Result<(), DeliveryError>) {
+        let held_by_host = self.running.values_mut().find(|running| match running.purpose {
+            Purpose::Encode(id) | Purpose::Upload(id) => id == batch.id,
+            Purpose::ReadManifest | Purpose::Swap => false,
+        });
+        match held_by_host {
+            Some(running) => running.orphaned_bytes = batch.cost,
+            None => self.buffered_bytes -= batch.cost,
+        }
+        match outcome {
+            Ok(()) => self.stats.batches_durable += 1,
+            Err(_) => self.stats.batches_failed += 1,
+        }
+        let event = ProducerEvent::Settled { batch: batch.id, outcome };
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    /// Gives a batch up. What is said of it depends on whether a swap ever listed it.
+    fn give_up(&mut self, batch: &Batch, failure: DeliveryFailure) {
+        let error = match batch.doubt {
+            Doubt::None => DeliveryError::NotDelivered(failure),
+            Doubt::Attempted | Doubt::Forever => DeliveryError::Unknown(failure),
+        };
+        self.settle(batch, Err(error));
+    }
+
+    /// The manifest is not ours any more: nothing that is held can be delivered, nor anything later.
+    fn break_down(&mut self, now: Now, error: &ManifestError) {
+        self.lifecycle = Lifecycle::Broken(error.clone());
+        self.seal(now);
+        while let Some(batch) = self.pipeline.pop_front() {
+            self.give_up(&batch, DeliveryFailure::Manifest(error.clone()));
+        }
+        self.committer.stop();
+        self.outputs.push_back(Output::Event(ProducerEvent::Closed));
+    }
+
+    /// Gives up every batch whose `delivery_timeout` has passed, but for those whose swap is being answered.
+    fn give_up_what_is_late(&mut self, now: Now) {
+        let late = |deadline: Instant| deadline <= now.monotonic;
+        if self.open.as_ref().is_some_and(|open| late(open.opened + self.config.delivery_timeout)) {
+            self.seal(now);
+        }
+        let mut index = 0;
+        while let Some(batch) = self.pipeline.get(index) {
+            if !late(batch.deadline) || self.committer.is_being_swapped(batch.id) {
+                index += 1;
+                continue;
+            }
+            let mut batch = self.pipeline.remove(index).expect("it was just there");
+            let after = self.config.delivery_timeout;
+            let last = batch.last_fault.take().or_else(|| self.committer.last_fault());
+            self.give_up(&batch, DeliveryFailure::TimedOut { after, last });
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let timeout: Duration = self.config.delivery_timeout;
+        let flush = self.open.as_ref().map(|open| {
+            let places = self.has_free_place();
+            open.opened + if places { self.config.flush_interval } else { timeout }
+        });
+        let retries = self.pipeline.iter().filter_map(|batch| match batch.stage {
+            Stage::Encoded { after } => after,
+            Stage::Sealed(_) | Stage::Encoding | Stage::Uploading | Stage::Uploaded => None,
+        });
+        let late = self
+            .pipeline
+            .iter()
+            .filter(|batch| !self.committer.is_being_swapped(batch.id))
+            .map(|batch| batch.deadline);
+        retries.chain(late).chain(flush).chain(self.committer.deadline()).min()
+    }
+
+    fn command<R>(&mut self, purpose: Purpose, build: impl FnOnce(Ticket<R>) -> Command) {
+        let (id, ticket) = self.ids.ticket();
+        let earlier = self.running.insert(id, Running { purpose, orphaned_bytes: 0 });
+        assert!(earlier.is_none(), "ids are never used twice");
+        self.outputs.push_back(Output::Command(build(ticket)));
+    }
+
+    fn index_of(&self, id: BatchId) -> Option<usize> {
+        self.pipeline.binary_search_by_key(&id, |batch| batch.id).ok()
+    }
+}
+
+impl Machine for Producer {
+    type Event = ProducerEvent;
+
+    fn handle_completion(&mut self, now: Now, completion: Completion) {
+        let Some(running) = self.running.remove(&completion.id) else { return };
+        self.buffered_bytes -= running.orphaned_bytes;
+        match (running.purpose, completion.reply) {
+            (Purpose::Encode(id), Reply::Encoded(result)) => self.on_encoded(id, result),
+            (Purpose::Upload(id), Reply::Write(result)) => self.on_upload(now, id, result),
+            (Purpose::ReadManifest, Reply::Read(result)) => self.on_manifest(now, result),
+            (Purpose::Swap, Reply::Write(result)) => self.on_swap(now, result),
+            (
+                Purpose::Encode(_) | Purpose::Upload(_) | Purpose::ReadManifest | Purpose::Swap,
+                Reply::Encoded(_) | Reply::Write(_) | Reply::Read(_) | Reply::Decoded(_),
+            ) => unreachable!("a ticket only takes a result of its command's type"),
+        }
+        self.advance(now);
+    }
+
+    fn handle_timeout(&mut self, now: Now) {
+        self.advance(now);
+    }
+
+    fn poll(&mut self) -> Output<ProducerEvent> {
+        self.outputs.pop_front().unwrap_or_else(|| {
+            self.announced = self.deadline();
+            Output::Idle { deadline: self.announced }
+        })
+    }
+
+    fn fingerprint(&self) -> u64 {
+        let mut hasher = SipHasher13::new();
+        core::mem::discriminant(&self.lifecycle).hash(&mut hasher);
+        self.next_batch.hash(&mut hasher);
+        self.open.as_ref().map(|open| (open.records, open.payload_bytes)).hash(&mut hasher);
+        for batch in &self.pipeline {
+            batch.id.hash(&mut hasher);
+            core::mem::discriminant(&batch.stage).hash(&mut hasher);
+            core::mem::discriminant(&batch.doubt).hash(&mut hasher);
+            batch.payload_bytes.hash(&mut hasher);
+        }
+        self.committer.fingerprint(&mut hasher);
+        for running in self.running.values() {
+            core::mem::discriminant(&running.purpose).hash(&mut hasher);
+        }
+        (self.buffered_bytes, self.starved_at, self.outputs.len()).hash(&mut hasher);
+        hasher.finish()
+    }
+}

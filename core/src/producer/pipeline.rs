@@ -1,0 +1,165 @@
+//! The transitions of a batch, from sealing to upload.
+
+use alloc::vec::Vec;
+use core::mem;
+use core::time::Duration;
+
+use super::batch::{Batch, Doubt, Stage};
+use super::error::DeliveryFailure;
+use super::{Producer, Purpose};
+use crate::backoff::Backoff;
+use crate::command::{Command, Encode, EncodedBatch, PutBatch};
+use crate::error::Fault;
+use crate::format::EncodeError;
+use crate::store::{StoreError, WriteOutcome, rope_len};
+use crate::time::Now;
+use crate::types::BatchId;
+
+/// How long a failed request waits before it is tried again, at first and at most.
+pub(crate) const RETRY_BASE: Duration = Duration::from_millis(50);
+pub(crate) const RETRY_MOST: Duration = Duration::from_secs(5);
+
+impl Producer {
+    pub(super) fn has_free_place(&self) -> bool {
+        // Sealed batches that wait take the next places.
+        self.pipeline.len() < self.config.max_inflight_batches
+    }
+
+    /// Closes the open batch, if there is one.
+    pub(super) fn seal(&mut self, now: Now) {
+        let Some(open) = self.open.take() else { return };
+        self.pipeline.push_back(Batch {
+            id: open.id,
+            opened: open.opened,
+            deadline: open.opened + self.config.delivery_timeout,
+            stage: Stage::Sealed(open.submissions),
+            doubt: Doubt::None,
+            metadata: open.metadata,
+            payload_bytes: open.payload_bytes,
+            payload: Vec::new(),
+            upload: None,
+            cost: open.cost,
+            metadata_bytes: open.metadata_bytes,
+            backoff: Backoff::new(RETRY_BASE, RETRY_MOST),
+            last_fault: None,
+        });
+        self.start_batches(now);
+    }
+
+    pub(super) fn seal_if_a_place_is_free(&mut self, now: Now) {
+        if self.has_free_place() {
+            self.seal(now);
+            self.advance(now);
+        }
+    }
+
+    /// Seals the open batch when its time has come. While no place in flight
+    /// is free it stays open: waiting, it may as well grow.
+    pub(super) fn seal_when_due(&mut self, now: Now) {
+        let interval = self.config.flush_interval;
+        let due = self.open.as_ref().is_some_and(|open| open.opened + interval <= now.monotonic);
+        if due && self.has_free_place() {
+            self.seal(now);
+        }
+    }
+
+    /// Gives free places to batches that wait, and uploads what is ready to be uploaded.
+    pub(super) fn start_batches(&mut self, now: Now) {
+        for index in 0..self.pipeline.len().min(self.config.max_inflight_batches) {
+            match &self.pipeline[index].stage {
+                Stage::Sealed(_) => self.encode(index),
+                Stage::Encoded { after } => {
+                    if after.is_none_or(|after| after <= now.monotonic) {
+                        self.upload(now, index);
+                    }
+                }
+                Stage::Encoding | Stage::Uploading | Stage::Uploaded => {}
+            }
+        }
+    }
+
+    fn encode(&mut self, index: usize) {
+        let batch = &mut self.pipeline[index];
+        let id = batch.id;
+        let bytes = batch.payload_bytes;
+        let Stage::Sealed(submissions) = mem::replace(&mut batch.stage, Stage::Encoding) else {
+            unreachable!("only sealed batches are encoded");
+        };
+        let compression = self.config.batch_compression;
+        self.command(Purpose::Encode(id), |ticket| {
+            Command::Encode(Encode { submissions, compression, bytes, ticket })
+        });
+    }
+
+    pub(super) fn on_encoded(&mut self, id: BatchId, result: Result<EncodedBatch, EncodeError>) {
+        let Some(index) = self.index_of(id) else { return };
+        match result {
+            Ok(encoded) => {
+                let batch = &mut self.pipeline[index];
+                batch.stage = Stage::Encoded { after: None };
+                batch.payload = encoded.payload;
+                // From here on the encoded bytes are all that is held of the entries.
+                let cost = rope_len(&batch.payload) + batch.metadata_bytes;
+                let saved = batch.cost.saturating_sub(cost);
+                batch.cost -= saved;
+                self.buffered_bytes -= saved;
+            }
+            Err(error) => {
+                let batch = self.pipeline.remove(index).expect("it was just there");
+                self.give_up(&batch, DeliveryFailure::Encode(error));
+            }
+        }
+    }
+
+    fn upload(&mut self, now: Now, index: usize) {
+        let location = self.names.next(now.wall);
+        let batch = &mut self.pipeline[index];
+        assert!(batch.doubt == Doubt::None, "a name that may be listed is never replaced");
+        batch.stage = Stage::Uploading;
+        batch.upload = Some((location.clone(), now));
+        let payload = batch.payload.clone();
+        let id = batch.id;
+        let timeout = self.config.request_timeout;
+        self.command(Purpose::Upload(id), |ticket| {
+            Command::PutBatch(PutBatch { location, payload, timeout, ticket })
+        });
+    }
+
+    /// Takes the reply to an upload.
+    ///
+    /// Whatever is not certainly stored is uploaded again under a new name: a
+    /// refusal may be the echo of the first try, or a store's way to say
+    /// "later"; neither proves that the object is there. What the first try
+    /// left behind is an orphan, and the collector's.
+    pub(super) fn on_upload(
+        &mut self,
+        now: Now,
+        id: BatchId,
+        result: Result<WriteOutcome, StoreError>,
+    ) {
+        let Some(index) = self.index_of(id) else { return };
+        match result {
+            Ok(WriteOutcome::Stored(_)) => {
+                let batch = &mut self.pipeline[index];
+                batch.stage = Stage::Uploaded;
+                batch.backoff.reset();
+                batch.last_fault = None;
+            }
+            Ok(WriteOutcome::Conflict) => self.retry_upload(now, index, None),
+            Err(error) if error.is_retryable() => {
+                self.retry_upload(now, index, Some(Fault::Store(error)));
+            }
+            Err(error) => {
+                let batch = self.pipeline.remove(index).expect("it was just there");
+                self.give_up(&batch, DeliveryFailure::Store(error));
+            }
+        }
+    }
+
+    fn retry_upload(&mut self, now: Now, index: usize, fault: Option<Fault>) {
+        let wait = self.pipeline[index].backoff.after_failure(&mut self.random);
+        let batch = &mut self.pipeline[index];
+        batch.stage = Stage::Encoded { after: Some(now.monotonic + wait) };
+        batch.last_fault = fault.or(batch.last_fault.take());
+    }
+}
