@@ -2,7 +2,12 @@
 
 use core::time::Duration;
 
-/// Exponential back-off with full jitter: each failure doubles the window, and the wait is drawn from it.
+/// How long a failed request waits before it is tried again, at first.
+pub(crate) const RETRY_BASE: Duration = Duration::from_millis(50);
+/// How long it waits at the most.
+pub(crate) const RETRY_MOST: Duration = Duration::from_secs(5);
+
+/// Exponential back-off with jitter: each failure doubles the window, and the wait is drawn from its later half.
 #[derive(Clone, Debug)]
 pub(crate) struct Backoff {
     base: Duration,
@@ -17,17 +22,18 @@ impl Backoff {
 
     /// The wait after one more failure: between half of the window and all of it.
     pub(crate) fn after_failure(&mut self, random: &mut fastrand::Rng) -> Duration {
+        self.after_failure_at(random.f64())
+    }
+
+    /// The same with a draw from `0.0..1.0` that was made before.
+    pub(crate) fn after_failure_at(&mut self, draw: f64) -> Duration {
         let window = self.base.saturating_mul(1 << self.failures.min(20)).min(self.most);
         self.failures = self.failures.saturating_add(1);
-        window.mul_f64(0.5 + 0.5 * random.f64())
+        window.mul_f64(0.5 + 0.5 * draw)
     }
 
     pub(crate) const fn reset(&mut self) {
         self.failures = 0;
-    }
-
-    pub(crate) const fn failures(&self) -> u32 {
-        self.failures
     }
 }
 
@@ -45,7 +51,6 @@ mod tests {
             assert!(wait >= window / 2 && wait <= window, "{wait:?} of {window:?}");
         }
         backoff.reset();
-        assert_eq!(backoff.failures(), 0);
         assert!(backoff.after_failure(&mut random) <= Duration::from_millis(10));
     }
 }

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use crate::format::{Disagreement, FormatError};
 use crate::store::StoreError;
-use crate::types::Location;
+use crate::types::{Location, Sequence};
 
 /// A configuration that cannot work: which field, and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +30,14 @@ pub enum ConfigProblem {
         found: Duration,
         /// What it must stay below.
         limit: Duration,
+    },
+    /// It must not be less than `poll_interval`.
+    #[error("is {found:?}, but must be at least `poll_interval`, {least:?}")]
+    BelowPollInterval {
+        /// What it is.
+        found: Duration,
+        /// What it must not stay below.
+        least: Duration,
     },
     /// It is no key for an object.
     #[error("{0}")]
@@ -66,6 +74,18 @@ pub enum ManifestError {
         location: Location,
         /// What contradicts what was seen.
         source: Disagreement,
+    },
+    /// Batches that the only consumer has not taken are gone from it.
+    #[error(
+        "the manifest {location} starts at sequence {first}, but {expected} was never taken: something else dequeued it"
+    )]
+    EntriesMissing {
+        /// Its key.
+        location: Location,
+        /// The sequence that this consumer would have taken next.
+        expected: Sequence,
+        /// The first sequence that is still listed, or the next one if none is.
+        first: Sequence,
     },
 }
 

@@ -35,9 +35,11 @@ extern crate alloc;
 
 mod backoff;
 mod command;
+mod consumer;
 mod contention;
 mod error;
 pub mod format;
+mod known;
 mod machine;
 mod names;
 mod producer;
@@ -49,6 +51,11 @@ mod types;
 pub use command::{
     CasManifest, Command, CommandId, Completion, Decode, Encode, EncodedBatch, PutBatch, ReadBatch,
     ReadManifest, Ticket,
+};
+pub use consumer::{
+    AckError, AckRefusal, BatchDescriptor, CallMark, ConsumedBatch, Consumer, ConsumerConfig,
+    ConsumerEvent, ConsumerStats, Ended, FlushError, FlushMark, InitializeError, Next, NextError,
+    Resume, SkipError,
 };
 pub use error::{ConfigError, ConfigProblem, Fault, ManifestError};
 pub use machine::{Machine, Output};

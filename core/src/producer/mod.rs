@@ -5,8 +5,8 @@
 //! which they were submitted. `pipeline` holds the transitions of a batch up
 //! to its upload, `committer` those of the manifest.
 
+mod attempt;
 mod batch;
-mod commit;
 mod committer;
 mod config;
 mod error;

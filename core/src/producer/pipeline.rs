@@ -2,22 +2,17 @@
 
 use alloc::vec::Vec;
 use core::mem;
-use core::time::Duration;
 
 use super::batch::{Batch, Doubt, Stage};
 use super::error::DeliveryFailure;
 use super::{Producer, Purpose};
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, RETRY_BASE, RETRY_MOST};
 use crate::command::{Command, Encode, EncodedBatch, PutBatch};
 use crate::error::Fault;
 use crate::format::EncodeError;
 use crate::store::{StoreError, WriteOutcome, rope_len};
 use crate::time::Now;
 use crate::types::BatchId;
-
-/// How long a failed request waits before it is tried again, at first and at most.
-pub(crate) const RETRY_BASE: Duration = Duration::from_millis(50);
-pub(crate) const RETRY_MOST: Duration = Duration::from_secs(5);
 
 impl Producer {
     pub(super) fn has_free_place(&self) -> bool {

@@ -3,29 +3,8 @@
 use alloc::vec::Vec;
 
 use crate::format::Manifest;
-use crate::store::{Condition, Version};
+use crate::known::Known;
 use crate::types::{BatchId, Location, Sequence};
-
-/// A reading of the manifest that a swap can be built on.
-#[derive(Clone, Debug)]
-pub(crate) struct Known {
-    pub(crate) manifest: Manifest,
-    /// `None`: there is no manifest object yet.
-    pub(crate) version: Option<Version>,
-}
-
-impl Known {
-    pub(crate) fn absent() -> Self {
-        Self { manifest: Manifest::absent(), version: None }
-    }
-
-    pub(crate) fn condition(&self) -> Condition {
-        match &self.version {
-            Some(version) => Condition::Version(version.clone()),
-            None => Condition::Absent,
-        }
-    }
-}
 
 /// One swap that lists batches, from the moment it is sent until its outcome is certain.
 #[derive(Debug)]

@@ -1,0 +1,249 @@
+//! Acknowledgements, and taking what was acknowledged out of the manifest.
+
+use alloc::collections::VecDeque;
+use core::hash::{Hash, Hasher};
+
+use super::error::{AckError, AckRefusal, Ended, FlushError};
+use super::{Consumer, Lifecycle, Purpose};
+use crate::error::Fault;
+use crate::store::{StoreError, WriteOutcome};
+use crate::time::{Instant, Now};
+use crate::types::Sequence;
+
+/// What was handed out, what came back, and what the manifest still lists of it.
+#[derive(Debug)]
+pub(super) struct Dequeue {
+    /// Handed out or passed over, and not acknowledged, in order.
+    unacknowledged: VecDeque<Passed>,
+    /// Every batch before this is acknowledged; the last one before it by the caller's own word.
+    target: Sequence,
+    /// Every sequence before this is known to be out of the manifest.
+    dequeued: Sequence,
+    /// Acknowledgements since the last dequeue.
+    acks: usize,
+    /// When the first of them came.
+    first_ack: Option<Instant>,
+    /// Somebody waits for it: do it now.
+    asked: bool,
+    /// A swap was sent that dequeues all before this, and nothing has shown yet that it happened.
+    sent: Option<Sequence>,
+    failures: u64,
+    last_failure: Option<Fault>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Passed {
+    sequence: Sequence,
+    /// A repeat or a skipped batch: acknowledged as soon as it is the first.
+    over: bool,
+}
+
+/// What a flush waits for.
+#[derive(Clone, Copy, Debug)]
+pub struct FlushMark {
+    target: Sequence,
+    failures: u64,
+}
+
+impl Dequeue {
+    pub(super) const fn new() -> Self {
+        Self {
+            unacknowledged: VecDeque::new(),
+            target: Sequence(0),
+            dequeued: Sequence(0),
+            acks: 0,
+            first_ack: None,
+            asked: false,
+            sent: None,
+            failures: 0,
+            last_failure: None,
+        }
+    }
+
+    /// The consumer took over a queue that begins at `first`.
+    pub(super) fn start(&mut self, first: Sequence) {
+        *self = Self { target: first, dequeued: first, ..Self::new() };
+    }
+
+    pub(super) fn handed_out(&mut self, sequence: Sequence) {
+        self.unacknowledged.push_back(Passed { sequence, over: false });
+    }
+
+    pub(super) fn passed_over(&mut self, sequence: Sequence) {
+        self.unacknowledged.push_back(Passed { sequence, over: true });
+    }
+
+    pub(super) fn ask(&mut self) {
+        self.asked = true;
+    }
+
+    /// Every batch before this is acknowledged.
+    pub(super) const fn target(&self) -> Sequence {
+        self.target
+    }
+
+    pub(super) const fn is_settled(&self) -> bool {
+        self.dequeued.0 >= self.target.0
+    }
+
+    /// A reading of the manifest shows where it begins.
+    pub(super) fn seen(&mut self, first: Sequence) {
+        self.dequeued = self.dequeued.max(first);
+        if self.sent.is_some_and(|sent| self.dequeued >= sent) {
+            self.sent = None;
+        }
+        if self.is_settled() {
+            self.asked = false;
+        }
+    }
+
+    pub(super) fn failed(&mut self, fault: Fault) {
+        self.failures += 1;
+        self.last_failure = Some(fault);
+    }
+
+    pub(super) fn fingerprint(&self, hasher: &mut impl Hasher) {
+        (self.target, self.dequeued, self.acks, self.asked).hash(hasher);
+        (self.unacknowledged.len(), self.sent.is_some()).hash(hasher);
+    }
+
+    fn drop_passed_over(&mut self) {
+        while self.unacknowledged.front().is_some_and(|first| first.over) {
+            self.unacknowledged.pop_front();
+        }
+    }
+
+    fn refuse(&self, sequence: Sequence) -> Option<AckRefusal> {
+        if sequence < self.target {
+            return Some(AckRefusal::AlreadyAcknowledged { sequence });
+        }
+        let handed_out = |passed: &&Passed| passed.sequence == sequence && !passed.over;
+        match self.unacknowledged.iter().find(handed_out) {
+            Some(_) => None,
+            None => Some(AckRefusal::NotHandedOut { sequence }),
+        }
+    }
+
+    fn acknowledge(&mut self, now: Now, through: Sequence) -> u64 {
+        let mut count = 0;
+        while let Some(first) = self.unacknowledged.front()
+            && first.sequence <= through
+        {
+            count += u64::from(!first.over);
+            self.unacknowledged.pop_front();
+        }
+        self.target = through.next();
+        self.acks += usize::try_from(count).expect("no more than were held");
+        self.first_ack.get_or_insert(now.monotonic);
+        count
+    }
+}
+
+impl Consumer {
+    /// Says that the caller is done with the next batch in order.
+    ///
+    /// # Errors
+    ///
+    /// [`AckError`] when `sequence` is not the first that was handed out and not acknowledged.
+    pub fn ack(&mut self, now: Now, sequence: Sequence) -> Result<(), AckError> {
+        self.check_ack(sequence)?;
+        self.dequeue.drop_passed_over();
+        let first = self.dequeue.unacknowledged.front().expect("`sequence` is among them");
+        if first.sequence != sequence {
+            let expected = first.sequence;
+            return Err(AckRefusal::OutOfOrder { sequence, expected }.into());
+        }
+        self.take_ack(now, sequence);
+        Ok(())
+    }
+
+    /// Says that the caller is done with this batch and all before it.
+    ///
+    /// # Errors
+    ///
+    /// [`AckError`] when `sequence` was not handed out, or is acknowledged already.
+    pub fn ack_through(&mut self, now: Now, sequence: Sequence) -> Result<(), AckError> {
+        self.check_ack(sequence)?;
+        self.take_ack(now, sequence);
+        Ok(())
+    }
+
+    fn check_ack(&self, sequence: Sequence) -> Result<(), AckError> {
+        match &self.lifecycle {
+            Lifecycle::Ended(ended) => return Err(ended.clone().into()),
+            Lifecycle::Closing { .. } => return Err(Ended::Closed.into()),
+            Lifecycle::Active { .. } | Lifecycle::New | Lifecycle::Initializing(_) => {}
+        }
+        self.dequeue.refuse(sequence).map_or(Ok(()), |refusal| Err(refusal.into()))
+    }
+
+    fn take_ack(&mut self, now: Now, sequence: Sequence) {
+        self.stats.acks += self.dequeue.acknowledge(now, sequence);
+        self.advance(now);
+    }
+
+    /// Asks for everything acknowledged to be dequeued now; [`Consumer::flushed`] tells when it is.
+    pub fn flush(&mut self, now: Now) -> FlushMark {
+        let mark = FlushMark { target: self.dequeue.target, failures: self.dequeue.failures };
+        if !self.dequeue.is_settled() {
+            self.dequeue.ask();
+            self.advance(now);
+        }
+        mark
+    }
+
+    /// Whether what was acknowledged before the mark is dequeued; ask again after [`ConsumerEvent::Changed`](super::ConsumerEvent::Changed).
+    ///
+    /// # Errors
+    ///
+    /// [`FlushError`] when dequeuing has failed since the mark. It is tried again all the same.
+    pub fn flushed(&self, mark: FlushMark) -> Result<bool, FlushError> {
+        if self.dequeue.dequeued >= mark.target {
+            return Ok(true);
+        }
+        if let Some(ended) = self.ended() {
+            return Err(ended.clone().into());
+        }
+        match &self.dequeue.last_failure {
+            Some(fault) if self.dequeue.failures > mark.failures => {
+                Err(FlushError::Fault(fault.clone()))
+            }
+            Some(_) | None => Ok(false),
+        }
+    }
+
+    /// When the manifest is to be dequeued next.
+    pub(super) fn dequeue_deadline(&self) -> Option<Instant> {
+        let dequeue = &self.dequeue;
+        if dequeue.is_settled() {
+            None
+        } else if dequeue.asked
+            || dequeue.sent.is_some()
+            || dequeue.acks >= self.config.dequeue_acks
+        {
+            Some(Instant::default())
+        } else {
+            dequeue.first_ack.map(|first| first + self.config.dequeue_interval)
+        }
+    }
+
+    /// Swaps in the manifest without what is acknowledged. The epoch was checked when `known` was read.
+    pub(super) fn send_dequeue(&mut self, now: Now) {
+        let known = self.reading.known.as_ref().expect("the manifest was read");
+        assert_eq!(Some(known.manifest.epoch()), self.epoch(), "a fenced consumer has ended");
+        let shortened = known.manifest.without_before(self.dequeue.target);
+        self.dequeue.sent = Some(self.dequeue.target);
+        self.dequeue.acks = 0;
+        self.dequeue.first_ack = None;
+        self.swap(now, Purpose::Dequeue, &shortened);
+    }
+
+    /// Takes the reply to a dequeue. If it is not certain, the manifest is read
+    /// again: either it shows that it happened, or it is sent once more.
+    pub(super) fn on_dequeued(&mut self, now: Now, result: Result<WriteOutcome, StoreError>) {
+        if let Some(written) = self.on_swapped(now, result) {
+            self.dequeue.seen(written.first_sequence());
+            self.changed();
+        }
+    }
+}

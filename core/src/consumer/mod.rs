@@ -1,0 +1,393 @@
+//! Reads batches in order, ahead of its caller, and dequeues what was acknowledged.
+//!
+//! `reading` holds the transitions of the manifest as it is read and of the
+//! term (taking over, being fenced), `window` those of the batches that are
+//! fetched ahead, `dequeue` those of acknowledgements.
+
+mod config;
+mod dequeue;
+mod error;
+mod reading;
+mod repeats;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
+
+use bytes::Bytes;
+use siphasher::sip::SipHasher13;
+
+pub use config::ConsumerConfig;
+use dequeue::Dequeue;
+pub use dequeue::FlushMark;
+pub use error::{AckError, AckRefusal, Ended, FlushError, InitializeError, NextError, SkipError};
+use reading::Reading;
+use repeats::Repeats;
+use window::Slot;
+
+use crate::command::{Command, CommandId, CommandIds, Completion, Reply, Ticket};
+use crate::error::ConfigError;
+use crate::format::{Manifest, Metadata};
+use crate::machine::{Machine, Output};
+use crate::time::{Instant, Now};
+use crate::types::{Epoch, Location, Sequence};
+
+/// Where a consumer takes up a queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resume {
+    /// The last sequence that the caller has consumed; `None` starts at the first batch that is listed.
+    pub last: Option<Sequence>,
+    /// Go on although batches after `last` were dequeued: they are lost to this caller.
+    pub accept_gap: bool,
+    /// Go on although the queue never got to `last`: it is another queue, and all of it is new.
+    pub accept_reset: bool,
+}
+
+impl Resume {
+    /// Goes on after `last`, which the caller has consumed.
+    #[must_use]
+    pub fn after(last: Option<Sequence>) -> Self {
+        Self { last, ..Self::default() }
+    }
+}
+
+/// One line of the manifest that is there to be fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchDescriptor {
+    /// Its place in the queue.
+    pub sequence: Sequence,
+    /// The batch's key.
+    pub location: Location,
+    /// What the submissions in it attached.
+    pub metadata: Vec<Metadata>,
+}
+
+/// A batch, as it is handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumedBatch {
+    /// Which one it is, and what was attached.
+    pub descriptor: BatchDescriptor,
+    /// Its entries, in the order of submission.
+    pub entries: Vec<Bytes>,
+}
+
+/// What a consumer tells its host.
+#[derive(Debug)]
+pub enum ConsumerEvent {
+    /// [`Consumer::initialize`] succeeded.
+    Initialized {
+        /// The epoch of this consumer.
+        epoch: Epoch,
+        /// The epoch that it found and fenced.
+        previous: Epoch,
+    },
+    /// [`Consumer::initialize`] failed; it can be called again.
+    InitializeFailed(InitializeError),
+    /// Something may be ready that was not before: ask again whatever said "pending".
+    Changed,
+    /// A batch was listed a second time and is not handed out again.
+    RepeatDropped {
+        /// The sequence that is passed over.
+        sequence: Sequence,
+        /// Its key.
+        location: Location,
+    },
+    /// More names are in use than can be remembered: repeats of the oldest would not be noticed.
+    RepeatsForgotten {
+        /// How many were forgotten so far.
+        count: u64,
+    },
+    /// The consumer ended; nothing more will be done.
+    Ended(Ended),
+}
+
+/// Whether there is something to hand out.
+#[derive(Debug)]
+pub enum Next<T> {
+    /// Here it is.
+    Ready(T),
+    /// A reading of the manifest that began after the call showed nothing more.
+    Empty,
+    /// Not known yet; ask again after [`ConsumerEvent::Changed`].
+    Pending,
+}
+
+/// The state of things when a call began: what an answer must be newer than.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallMark(u64);
+
+/// What a consumer has done since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConsumerStats {
+    /// Batches handed out, descriptors included.
+    pub batches: u64,
+    /// Batches acknowledged.
+    pub acks: u64,
+    /// Entries of the manifest passed over because their batch was taken before.
+    pub repeats_dropped: u64,
+    /// Swaps of the manifest sent, for take-over and for dequeuing.
+    pub swaps: u64,
+    /// Those that were answered with a conflict.
+    pub conflicts: u64,
+}
+
+/// The consumer's state machine.
+///
+/// ```
+/// use buffer_core::{Consumer, ConsumerConfig, Machine, Now, Output, Command, Resume};
+///
+/// let mut consumer = Consumer::new(ConsumerConfig::default(), 42)?;
+/// consumer.initialize(Now::default(), Resume::default())?;
+/// assert!(matches!(consumer.poll(), Output::Command(Command::ReadManifest(_))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Consumer {
+    config: ConsumerConfig,
+    ids: CommandIds,
+    random: fastrand::Rng,
+    lifecycle: Lifecycle,
+    reading: Reading,
+    /// The part of the manifest that the window has not taken in yet.
+    ahead: Manifest,
+    /// Taken in and not handed out yet, in order.
+    window: VecDeque<Slot>,
+    /// Whether batches are fetched before they are asked for: from the first `next` on.
+    fetches_ahead: bool,
+    /// The size that the next batch is expected to have.
+    expected_bytes: usize,
+    repeats: Repeats,
+    dequeue: Dequeue,
+    running: BTreeMap<CommandId, Purpose>,
+    stats: ConsumerStats,
+    outputs: VecDeque<Output<ConsumerEvent>>,
+    /// What the host was last told to wake us at.
+    announced: Option<Instant>,
+}
+
+#[derive(Debug)]
+enum Lifecycle {
+    New,
+    /// Taking over.
+    Initializing(Resume),
+    Active {
+        epoch: Epoch,
+    },
+    Closing {
+        epoch: Epoch,
+    },
+    Ended(Ended),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    ReadManifest,
+    RaiseEpoch { epoch: Epoch, previous: Epoch },
+    Dequeue,
+    Fetch(Sequence),
+    Decode(Sequence),
+}
+
+impl Consumer {
+    /// A consumer that has not taken over yet. `seed` decides jitter.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] when a field of the configuration cannot work.
+    pub fn new(config: ConsumerConfig, seed: u64) -> Result<Self, ConfigError> {
+        config.validate()?;
+        let mut random = fastrand::Rng::with_seed(seed);
+        Ok(Self {
+            ids: CommandIds::starting_at(random.u64(..)),
+            random,
+            lifecycle: Lifecycle::New,
+            reading: Reading::new(&config),
+            ahead: Manifest::absent(),
+            window: VecDeque::new(),
+            fetches_ahead: false,
+            expected_bytes: config.prefetch_bytes / config.prefetch_batches,
+            repeats: Repeats::default(),
+            dequeue: Dequeue::new(),
+            running: BTreeMap::new(),
+            stats: ConsumerStats::default(),
+            outputs: VecDeque::new(),
+            announced: None,
+            config,
+        })
+    }
+
+    /// Marks the beginning of a call, for [`Consumer::next`] and [`Consumer::next_descriptors`].
+    #[must_use]
+    pub const fn mark(&self) -> CallMark {
+        CallMark(self.reading.begun())
+    }
+
+    /// The epoch of this consumer, once it has taken over.
+    #[must_use]
+    pub const fn epoch(&self) -> Option<Epoch> {
+        match self.lifecycle {
+            Lifecycle::Active { epoch } | Lifecycle::Closing { epoch } => Some(epoch),
+            Lifecycle::New | Lifecycle::Initializing(_) | Lifecycle::Ended(_) => None,
+        }
+    }
+
+    /// Whether the consumer has ended, and why.
+    #[must_use]
+    pub const fn ended(&self) -> Option<&Ended> {
+        match &self.lifecycle {
+            Lifecycle::Ended(ended) => Some(ended),
+            Lifecycle::New
+            | Lifecycle::Initializing(_)
+            | Lifecycle::Active { .. }
+            | Lifecycle::Closing { .. } => None,
+        }
+    }
+
+    /// Batches listed when the manifest was last read and not handed out yet.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.window.len() as u64 + self.ahead.len()
+    }
+
+    /// Whether [`Consumer::len`] is zero.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub const fn stats(&self) -> ConsumerStats {
+        self.stats
+    }
+
+    /// How many names are remembered so that repeats are noticed.
+    #[must_use]
+    pub fn remembered_names(&self) -> usize {
+        self.repeats.len()
+    }
+
+    /// Whether a drain would bring something that the host does not know yet.
+    #[must_use]
+    pub fn wants_poll(&self) -> bool {
+        !self.outputs.is_empty() || self.deadline() != self.announced
+    }
+
+    /// Dequeues what is acknowledged, and ends.
+    pub fn close(&mut self, now: Now) {
+        match self.lifecycle {
+            Lifecycle::Active { epoch } => {
+                self.lifecycle = Lifecycle::Closing { epoch };
+                self.window.clear();
+                self.dequeue.ask();
+                self.advance(now);
+            }
+            Lifecycle::New | Lifecycle::Initializing(_) => self.end(Ended::Closed),
+            Lifecycle::Closing { .. } | Lifecycle::Ended(_) => {}
+        }
+    }
+
+    /// Starts all that can be started. Every input ends here.
+    fn advance(&mut self, now: Now) {
+        self.fill_window();
+        self.start_fetches(now);
+        self.start_manifest_work(now);
+        if matches!(self.lifecycle, Lifecycle::Closing { .. }) && self.dequeue.is_settled() {
+            self.end(Ended::Closed);
+        }
+    }
+
+    /// Ends for good: nothing that was started is waited for, and nothing is started any more.
+    fn end(&mut self, ended: Ended) {
+        self.window.clear();
+        self.ahead = Manifest::absent();
+        self.repeats.clear();
+        self.running.clear();
+        self.lifecycle = Lifecycle::Ended(ended.clone());
+        self.outputs.push_back(Output::Event(ConsumerEvent::Ended(ended)));
+    }
+
+    fn changed(&mut self) {
+        self.outputs.push_back(Output::Event(ConsumerEvent::Changed));
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        if matches!(self.lifecycle, Lifecycle::New | Lifecycle::Ended(_)) {
+            return None;
+        }
+        let fetches = self.window.iter().filter_map(Slot::retry_at);
+        let dequeue = self.dequeue_deadline();
+        fetches.chain(self.reading_deadline(dequeue)).min()
+    }
+
+    fn command<R>(&mut self, purpose: Purpose, build: impl FnOnce(Ticket<R>) -> Command) {
+        let (id, ticket) = self.ids.ticket();
+        let earlier = self.running.insert(id, purpose);
+        assert!(earlier.is_none(), "ids are never used twice");
+        self.outputs.push_back(Output::Command(build(ticket)));
+    }
+}
+
+impl Machine for Consumer {
+    type Event = ConsumerEvent;
+
+    fn handle_completion(&mut self, now: Now, completion: Completion) {
+        let Some(purpose) = self.running.remove(&completion.id) else { return };
+        match (purpose, completion.reply) {
+            (Purpose::ReadManifest, Reply::Read(result)) => self.on_manifest(now, result),
+            (Purpose::RaiseEpoch { epoch, previous }, Reply::Write(result)) => {
+                self.on_epoch_raised(now, epoch, previous, result);
+            }
+            (Purpose::Dequeue, Reply::Write(result)) => self.on_dequeued(now, result),
+            (Purpose::Fetch(sequence), Reply::Read(result)) => {
+                self.on_fetched(now, sequence, result);
+            }
+            (Purpose::Decode(sequence), Reply::Decoded(result)) => {
+                self.on_decoded(sequence, result);
+            }
+            (
+                Purpose::ReadManifest
+                | Purpose::RaiseEpoch { .. }
+                | Purpose::Dequeue
+                | Purpose::Fetch(_)
+                | Purpose::Decode(_),
+                Reply::Read(_) | Reply::Write(_) | Reply::Encoded(_) | Reply::Decoded(_),
+            ) => unreachable!("a ticket only takes a result of its command's type"),
+        }
+        self.advance(now);
+    }
+
+    fn handle_timeout(&mut self, now: Now) {
+        self.advance(now);
+    }
+
+    fn poll(&mut self) -> Output<ConsumerEvent> {
+        self.outputs.pop_front().unwrap_or_else(|| {
+            self.announced = self.deadline();
+            Output::Idle { deadline: self.announced }
+        })
+    }
+
+    fn fingerprint(&self) -> u64 {
+        let mut hasher = SipHasher13::new();
+        core::mem::discriminant(&self.lifecycle).hash(&mut hasher);
+        self.epoch().hash(&mut hasher);
+        self.reading.fingerprint(&mut hasher);
+        (self.ahead.first_sequence(), self.ahead.next_sequence()).hash(&mut hasher);
+        for slot in &self.window {
+            slot.fingerprint(&mut hasher);
+        }
+        self.fetches_ahead.hash(&mut hasher);
+        self.repeats.len().hash(&mut hasher);
+        self.dequeue.fingerprint(&mut hasher);
+        for purpose in self.running.values() {
+            core::mem::discriminant(purpose).hash(&mut hasher);
+        }
+        self.outputs.len().hash(&mut hasher);
+        hasher.finish()
+    }
+}

@@ -1,0 +1,460 @@
+//! Reading the manifest, taking over, and finding out that somebody else did.
+
+use core::hash::{Hash, Hasher};
+use core::time::Duration;
+
+use super::error::{Ended, InitializeError, NextError};
+use super::{CallMark, Consumer, ConsumerConfig, ConsumerEvent, Lifecycle, Purpose, Resume};
+use crate::backoff::{Backoff, RETRY_BASE, RETRY_MOST};
+use crate::command::{CasManifest, Command, ReadManifest};
+use crate::contention::Contention;
+use crate::error::{Fault, ManifestError};
+use crate::format::Manifest;
+use crate::known::Known;
+use crate::machine::Output;
+use crate::store::{ReadOutcome, StoreError, WriteOutcome};
+use crate::suspicion::Suspicion;
+use crate::time::{Instant, Now, UnixMillis};
+use crate::types::Epoch;
+
+/// How many reads in a row may show bytes that are no manifest before the caller is told.
+const CORRUPT_READS: u32 = 3;
+
+/// What is known of the manifest, and what is under way with it: one request at a time.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) known: Option<Known>,
+    /// `known` is no longer what the manifest is: read before the next swap.
+    pub(super) stale: bool,
+    pub(super) busy: bool,
+    /// Nothing is to be done before this.
+    pub(super) rest_until: Option<Instant>,
+    pub(super) contention: Contention,
+    pub(super) backoff: Backoff,
+    suspicion: Suspicion,
+    /// Since when requests about the manifest fail.
+    failing_since: Option<Instant>,
+    /// How many reads were begun.
+    begun: u64,
+    /// A read is wanted that has at least this number.
+    wanted: u64,
+    /// The number of the last read that showed nothing more.
+    empty: u64,
+    /// Why the read with this number, and those that took its place, failed.
+    failure: Option<(u64, Fault)>,
+    /// When to look again for a caller that waits.
+    watch: Option<Instant>,
+    poll_interval: Duration,
+    last_read: Option<Instant>,
+    /// When the manifest that was last read had been written, by the store's clock.
+    modified: Option<UnixMillis>,
+    /// What a swap that is out writes, and since when it is out.
+    swapping: Option<(Manifest, Instant)>,
+    /// How many reads in a row showed bytes that are no manifest.
+    corrupt_reads: u32,
+}
+
+impl Reading {
+    pub(super) fn new(config: &ConsumerConfig) -> Self {
+        Self {
+            known: None,
+            stale: true,
+            busy: false,
+            rest_until: None,
+            contention: Contention::new(),
+            backoff: Backoff::new(RETRY_BASE, RETRY_MOST),
+            suspicion: Suspicion::new(),
+            failing_since: None,
+            begun: 0,
+            wanted: 0,
+            empty: 0,
+            failure: None,
+            watch: None,
+            poll_interval: config.poll_interval,
+            last_read: None,
+            modified: None,
+            swapping: None,
+            corrupt_reads: 0,
+        }
+    }
+
+    pub(super) const fn begun(&self) -> u64 {
+        self.begun
+    }
+
+    pub(super) const fn modified(&self) -> Option<UnixMillis> {
+        self.modified
+    }
+
+    /// Asks for a read that begins after the marked moment.
+    pub(super) fn ask_since(&mut self, since: CallMark) {
+        self.wanted = self.wanted.max(since.0 + 1);
+    }
+
+    pub(super) const fn showed_nothing_since(&self, since: CallMark) -> bool {
+        self.empty > since.0
+    }
+
+    /// Asks for a read at the next poll, and sees to it that there is one.
+    pub(super) fn watch(&mut self, now: Now) {
+        let next = self.last_read.map_or(now.monotonic, |last| last + self.poll_interval);
+        self.watch.get_or_insert(next);
+    }
+
+    /// Tells, once, that reading has failed since the marked moment.
+    pub(super) fn failure_since(&mut self, since: CallMark) -> Result<(), NextError> {
+        match self.failure.take() {
+            Some((number, fault)) if number > since.0 => Err(NextError::ManifestUnreadable(fault)),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    pub(super) fn fingerprint(&self, hasher: &mut impl Hasher) {
+        (self.stale, self.busy, self.wanted > self.begun, self.watch.is_some()).hash(hasher);
+        let known = self.known.as_ref().map(|known| {
+            let manifest = &known.manifest;
+            (manifest.first_sequence(), manifest.next_sequence(), manifest.epoch())
+        });
+        known.hash(hasher);
+    }
+
+    fn succeeded(&mut self) {
+        self.backoff.reset();
+        self.suspicion.clear();
+        self.failing_since = None;
+        self.corrupt_reads = 0;
+    }
+}
+
+impl Consumer {
+    /// Takes over the queue: fences whoever consumed it before, by raising the epoch.
+    ///
+    /// [`ConsumerEvent::Initialized`] or [`ConsumerEvent::InitializeFailed`] follows.
+    ///
+    /// # Errors
+    ///
+    /// [`Ended`] when this consumer ended before.
+    pub fn initialize(&mut self, now: Now, resume: Resume) -> Result<(), Ended> {
+        if let Some(ended) = self.ended() {
+            return Err(ended.clone());
+        }
+        if matches!(self.lifecycle, Lifecycle::Closing { .. }) {
+            return Err(Ended::Closed);
+        }
+        self.lifecycle = Lifecycle::Initializing(resume);
+        self.window.clear();
+        self.ahead = Manifest::absent();
+        self.repeats.clear();
+        self.dequeue = super::Dequeue::new();
+        self.running.clear();
+        self.reading = Reading { begun: self.reading.begun, ..Reading::new(&self.config) };
+        self.advance(now);
+        Ok(())
+    }
+
+    pub(super) fn reading_deadline(&self, dequeue: Option<Instant>) -> Option<Instant> {
+        if self.reading.busy {
+            return None;
+        }
+        let wants = self.reading.watch.into_iter().chain(dequeue).min();
+        match (self.reading.rest_until, wants) {
+            (Some(rest), Some(want)) => Some(rest.max(want)),
+            (Some(rest), None) => Some(rest),
+            (None, want) => want,
+        }
+    }
+
+    /// Does the next thing about the manifest, if nothing is under way.
+    pub(super) fn start_manifest_work(&mut self, now: Now) {
+        let due = |at: Instant| at <= now.monotonic;
+        if self.reading.busy || self.reading.rest_until.is_some_and(|rest| !due(rest)) {
+            return;
+        }
+        self.reading.rest_until = None;
+        match &self.lifecycle {
+            Lifecycle::New | Lifecycle::Ended(_) => {}
+            Lifecycle::Initializing(resume) => {
+                let resume = *resume;
+                if self.reading.stale {
+                    self.read_manifest();
+                } else {
+                    self.raise_epoch(now, resume);
+                }
+            }
+            Lifecycle::Active { .. } | Lifecycle::Closing { .. } => {
+                let dequeue_due = self.dequeue_deadline().is_some_and(due);
+                let poll_due = self.reading.watch.is_some_and(due);
+                if self.reading.wanted > self.reading.begun
+                    || poll_due
+                    || (dequeue_due && self.reading.stale)
+                {
+                    self.read_manifest();
+                } else if dequeue_due {
+                    self.send_dequeue(now);
+                }
+            }
+        }
+    }
+
+    fn read_manifest(&mut self) {
+        self.reading.busy = true;
+        self.reading.begun += 1;
+        self.reading.watch = None;
+        let unless = self.reading.known.as_ref().and_then(|known| known.version.clone());
+        let location = self.config.manifest_path.clone();
+        let timeout = self.config.request_timeout;
+        self.command(Purpose::ReadManifest, |ticket| {
+            Command::ReadManifest(ReadManifest { location, unless, timeout, ticket })
+        });
+    }
+
+    /// Takes a reading of the manifest.
+    pub(super) fn on_manifest(&mut self, now: Now, result: Result<ReadOutcome, StoreError>) {
+        self.reading.busy = false;
+        self.reading.last_read = Some(now.monotonic);
+        let mut modified = self.reading.modified;
+        let seen = match result {
+            Ok(ReadOutcome::Found(object)) => {
+                modified = object.last_modified;
+                match Manifest::parse(&self.config.manifest_path, object.bytes) {
+                    Ok(manifest) => Known { manifest, version: Some(object.version) },
+                    Err(error) => return self.manifest_failed(now, error.into()),
+                }
+            }
+            Ok(ReadOutcome::NotModified) => {
+                self.reading.known.clone().expect("a version was named")
+            }
+            Ok(ReadOutcome::Missing) => Known::absent(),
+            Err(error) => return self.manifest_failed(now, error.into()),
+        };
+        if let Some(error) = self.contradiction(&seen) {
+            match self.reading.suspicion.again() {
+                Some(wait) => {
+                    self.reading.rest_until = Some(now.monotonic + wait);
+                    // Look again even if nobody waits: whoever asked has no answer yet.
+                    self.reading.wanted = self.reading.begun + 1;
+                }
+                None => self.end(Ended::Manifest(error)),
+            }
+            return;
+        }
+        self.reading.succeeded();
+        self.reading.stale = false;
+        self.reading.modified = modified;
+        self.learn(seen);
+    }
+
+    /// Whether a reading cannot be a later state of the manifest that was known.
+    fn contradiction(&self, seen: &Known) -> Option<ManifestError> {
+        let location = self.config.manifest_path.clone();
+        let known = self.reading.known.as_ref()?;
+        if known.version.is_some() && seen.version.is_none() {
+            return Some(ManifestError::Lost { location });
+        }
+        if let Err(source) = seen.manifest.check_follows(&known.manifest) {
+            return Some(ManifestError::RolledBack { location, source });
+        }
+        // Under our epoch only we dequeue, and only what was acknowledged.
+        let first = seen.manifest.first_sequence();
+        let expected = self.dequeue.target();
+        let is_gap = self.epoch() == Some(seen.manifest.epoch()) && first > expected;
+        is_gap.then_some(ManifestError::EntriesMissing { location, expected, first })
+    }
+
+    fn learn(&mut self, seen: Known) {
+        let listed_until = seen.manifest.next_sequence();
+        let epoch_seen = seen.manifest.epoch();
+        self.reading.known = Some(seen);
+        let Some(epoch) = self.epoch() else {
+            // Taking over goes on from `start_manifest_work`.
+            return;
+        };
+        if epoch_seen > epoch {
+            self.end(Ended::Fenced { epoch, by: epoch_seen });
+            return;
+        }
+        let known = self.reading.known.as_ref().expect("it was just set");
+        let more = listed_until > self.ahead.next_sequence();
+        if more {
+            // What `ahead` begins with is what the window has not taken in.
+            let from = self.ahead.first_sequence();
+            self.ahead = known.manifest.without_before(from);
+            self.reading.poll_interval = self.config.poll_interval;
+        } else {
+            let slower = self.reading.poll_interval.saturating_mul(2);
+            self.reading.poll_interval = slower.min(self.config.poll_interval_max);
+        }
+        if self.window.is_empty() && self.ahead.is_empty() {
+            self.reading.empty = self.reading.begun;
+        }
+        let grace = self.config.gc_grace_period;
+        self.repeats.forget(&known.manifest, self.reading.modified, grace);
+        self.dequeue.seen(known.manifest.first_sequence());
+        self.settle_doubts(self.reading.begun);
+        self.changed();
+    }
+
+    /// A request about the manifest failed: tries again, and tells who waits when it has lasted too long.
+    pub(super) fn manifest_failed(&mut self, now: Now, fault: Fault) {
+        let since = *self.reading.failing_since.get_or_insert(now.monotonic);
+        let retryable = match &fault {
+            Fault::Store(error) => error.is_retryable(),
+            Fault::Format(_) => {
+                self.reading.corrupt_reads += 1;
+                self.reading.corrupt_reads < CORRUPT_READS
+            }
+        };
+        let lasted = now.monotonic.saturating_since(since);
+        self.reading.stale = true;
+        let wait = self.reading.backoff.after_failure(&mut self.random);
+        self.reading.rest_until = Some(now.monotonic + wait);
+        if retryable && lasted < self.config.retry_timeout {
+            // Whoever waits for this read gets the next one instead.
+            self.reading.wanted = self.reading.begun + 1;
+            return;
+        }
+        self.reading.failing_since = None;
+        self.reading.corrupt_reads = 0;
+        match self.lifecycle {
+            Lifecycle::Initializing(_) => {
+                return self.fail_initialize(InitializeError::Fault(fault));
+            }
+            Lifecycle::Closing { .. } => {
+                self.dequeue.failed(fault);
+                return self.end(Ended::Closed);
+            }
+            Lifecycle::New | Lifecycle::Active { .. } | Lifecycle::Ended(_) => {}
+        }
+        self.dequeue.failed(fault.clone());
+        self.reading.failure = Some((self.reading.begun, fault));
+        self.changed();
+    }
+
+    fn fail_initialize(&mut self, error: InitializeError) {
+        self.lifecycle = Lifecycle::New;
+        self.outputs.push_back(Output::Event(ConsumerEvent::InitializeFailed(error)));
+    }
+
+    fn check_resume(&self, manifest: &Manifest, resume: Resume) -> Result<(), InitializeError> {
+        let location = self.config.manifest_path.clone();
+        let Some(last) = resume.last else { return Ok(()) };
+        let (first, next) = (manifest.first_sequence(), manifest.next_sequence());
+        if last >= next && !resume.accept_reset {
+            return Err(InitializeError::AheadOfQueue { location, last, next });
+        }
+        if first > last.next() && !resume.accept_gap {
+            return Err(InitializeError::BehindQueue { location, last, first });
+        }
+        Ok(())
+    }
+
+    fn raise_epoch(&mut self, now: Now, resume: Resume) {
+        let known = self.reading.known.as_ref().expect("the manifest was read");
+        if let Err(error) = self.check_resume(&known.manifest, resume) {
+            self.fail_initialize(error);
+            return;
+        }
+        let previous = known.manifest.epoch();
+        let Some(epoch) = previous.next() else {
+            let location = self.config.manifest_path.clone();
+            self.fail_initialize(InitializeError::EpochsExhausted { location });
+            return;
+        };
+        let raised = known.manifest.with_epoch(epoch);
+        self.swap(now, Purpose::RaiseEpoch { epoch, previous }, &raised);
+    }
+
+    pub(super) fn swap(&mut self, now: Now, purpose: Purpose, manifest: &Manifest) {
+        let known = self.reading.known.as_ref().expect("the manifest was read");
+        let before = &known.manifest;
+        // A store may name versions by content, so no manifest may ever repeat earlier bytes.
+        assert!(
+            manifest.first_sequence() > before.first_sequence()
+                || manifest.epoch() > before.epoch(),
+            "an unchanged manifest is never written"
+        );
+        let condition = known.condition();
+        let payload = manifest.to_rope();
+        let location = self.config.manifest_path.clone();
+        let timeout = self.config.request_timeout;
+        self.reading.busy = true;
+        self.reading.stale = true;
+        self.reading.swapping = Some((manifest.clone(), now.monotonic));
+        self.stats.swaps += 1;
+        self.command(purpose, |ticket| {
+            Command::CasManifest(CasManifest { location, condition, payload, timeout, ticket })
+        });
+    }
+
+    /// Takes the reply to the swap that takes over.
+    ///
+    /// Only `Stored` is certain. After anything else the epoch is raised
+    /// again, on top of whatever is there by then:
+    /// 1. A and B read epoch 4 and send the same bytes with epoch 5.
+    /// 2. A's swap is stored and its reply lost; B's is refused.
+    /// 3. Both read epoch 5. If either took it for its own, there could be two.
+    pub(super) fn on_epoch_raised(
+        &mut self,
+        now: Now,
+        epoch: Epoch,
+        previous: Epoch,
+        result: Result<WriteOutcome, StoreError>,
+    ) {
+        let Some(raised) = self.on_swapped(now, result) else { return };
+        let Lifecycle::Initializing(resume) = self.lifecycle else {
+            unreachable!("only taking over raises the epoch");
+        };
+        self.lifecycle = Lifecycle::Active { epoch };
+        let first = raised.first_sequence();
+        let is_reset = resume.last.is_some_and(|last| last >= raised.next_sequence());
+        let from = match resume.last {
+            Some(last) if !is_reset => last.next().max(first),
+            Some(_) | None => first,
+        };
+        self.ahead = raised.without_before(from);
+        self.dequeue.start(first);
+        for (sequence, location) in raised.locations_from(first) {
+            if sequence >= from {
+                break;
+            }
+            self.repeats.take(&location, sequence, self.reading.modified);
+        }
+        let event = ConsumerEvent::Initialized { epoch, previous };
+        self.outputs.push_back(Output::Event(event));
+        self.changed();
+    }
+
+    /// Takes the reply to any swap; what was written, if it certainly was.
+    pub(super) fn on_swapped(
+        &mut self,
+        now: Now,
+        result: Result<WriteOutcome, StoreError>,
+    ) -> Option<Manifest> {
+        self.reading.busy = false;
+        let (written, since) = self.reading.swapping.take().expect("a swap was out");
+        let took = now.monotonic.saturating_since(since);
+        match result {
+            Ok(WriteOutcome::Stored(version)) => {
+                self.reading.succeeded();
+                self.reading.stale = false;
+                let pause = self.reading.contention.on_success(took, &mut self.random);
+                self.reading.rest_until = pause.map(|pause| now.monotonic + pause);
+                let known = Known { manifest: written.clone(), version: Some(version) };
+                self.reading.known = Some(known);
+                Some(written)
+            }
+            Ok(WriteOutcome::Conflict) => {
+                self.stats.conflicts += 1;
+                // The one consumer is in nobody's way for long, and everybody waits for it.
+                let waited = Duration::from_secs(1);
+                let pause = self.reading.contention.on_conflict(took, waited, &mut self.random);
+                self.reading.rest_until = Some(now.monotonic + pause);
+                None
+            }
+            Err(error) => {
+                self.manifest_failed(now, error.into());
+                None
+            }
+        }
+    }
+}

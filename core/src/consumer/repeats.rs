@@ -1,0 +1,93 @@
+//! Which batches were taken already, so that one that is listed twice is handed out once.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use core::time::Duration;
+
+use crate::format::Manifest;
+use crate::time::UnixMillis;
+use crate::types::{Location, Sequence};
+
+/// How many names are remembered at the most: hours of ten batches a second.
+pub(crate) const MOST_NAMES: usize = 1 << 18;
+
+/// The names of batches that this consumer has taken.
+///
+/// A name is forgotten once no producer can list it again: when one reading of
+/// the manifest does not list it and was written more than the grace period
+/// after the batch. A batch is older than the first manifest that lists it,
+/// and both times are the store's own, so that no machine's clock matters.
+#[derive(Debug, Default)]
+pub(crate) struct Repeats {
+    taken: BTreeMap<Location, Sequence>,
+    /// In the order of sequences, with the time of the manifest that first showed each.
+    order: VecDeque<(Location, Sequence, Option<UnixMillis>)>,
+    /// How many were forgotten because there were too many.
+    forgotten: u64,
+}
+
+impl Repeats {
+    pub(crate) fn clear(&mut self) {
+        self.taken.clear();
+        self.order.clear();
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    /// Notes that a batch is taken. Says no when it was taken under a lower sequence.
+    pub(crate) fn take(
+        &mut self,
+        location: &Location,
+        sequence: Sequence,
+        shown: Option<UnixMillis>,
+    ) -> bool {
+        if self.taken.contains_key(location) {
+            return false;
+        }
+        if self.order.len() == MOST_NAMES {
+            let (oldest, _, _) = self.order.pop_front().expect("it is full");
+            self.taken.remove(&oldest);
+            self.forgotten += 1;
+        }
+        self.taken.insert(location.clone(), sequence);
+        self.order.push_back((location.clone(), sequence, shown));
+        true
+    }
+
+    /// Forgets what a reading of the manifest proves to be past listing.
+    ///
+    /// Going through the whole manifest is only worth it for a good part of what is remembered.
+    pub(crate) fn forget(
+        &mut self,
+        manifest: &Manifest,
+        modified: Option<UnixMillis>,
+        grace: Duration,
+    ) {
+        let Some(modified) = modified else { return };
+        let first = manifest.first_sequence();
+        let past = |(_, sequence, shown): &&(Location, Sequence, Option<UnixMillis>)| {
+            *sequence < first && shown.is_some_and(|shown| modified.saturating_since(shown) > grace)
+        };
+        let candidates = self.order.iter().take_while(past).count();
+        if candidates * 8 < self.order.len() || candidates == 0 {
+            return;
+        }
+        let listed: BTreeMap<Location, ()> =
+            manifest.locations_from(first).map(|(_, location)| (location, ())).collect();
+        let mut kept = VecDeque::new();
+        for (location, sequence, shown) in self.order.drain(..candidates) {
+            if listed.contains_key(&location) {
+                kept.push_back((location, sequence, shown));
+            } else {
+                self.taken.remove(&location);
+            }
+        }
+        kept.append(&mut self.order);
+        self.order = kept;
+    }
+}
