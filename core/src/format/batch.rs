@@ -1,30 +1,272 @@
-//! stub
-use super::error::{EncodeError, FormatError};
+//! Data batches; see FORMAT, "Data batch".
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::mem;
+
+use bytes::Bytes;
+
+use super::error::{EncodeError, Field, FormatError, FormatReason, Section};
+use super::reader::{Fault, Reader, check_count};
+use super::{VERSION, zstd};
 use crate::store::Rope;
 use crate::types::Location;
-use alloc::vec::Vec;
-use bytes::Bytes;
-/// How a batch's records are compressed.
+
+/// How a batch's records are compressed; see FORMAT, "Data batch".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Compression {
     /// Not at all.
     #[default]
     None,
-    /// Zstandard, level 3.
+    /// Zstandard, level 3, with a checksum. Needs the feature `zstd`.
     Zstd,
 }
-/// stub
-pub fn encode_batch<'a>(
-    _records: impl Iterator<Item = &'a Bytes> + Clone,
-    _compression: Compression,
-) -> Result<Rope, EncodeError> {
-    todo!()
+
+impl Compression {
+    const fn to_byte(self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::Zstd => 1,
+        }
+    }
+
+    const fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            0 => Some(Self::None),
+            1 => Some(Self::Zstd),
+            2.. => None,
+        }
+    }
 }
-/// stub
+
+/// The length of a batch's footer, in bytes.
+pub(super) const FOOTER_LEN: usize = 7;
+
+/// The length of the number before each record, in bytes.
+pub(super) const LENGTH_LEN: usize = 4;
+
+/// Records shorter than this are copied together; a longer one costs less as a
+/// piece of its own.
+pub(super) const COPY_BELOW: usize = 4096;
+
+/// A reader always has this many bytes for its list of records, however small
+/// its limit and the object are.
+const LIST_FLOOR: u64 = 4096;
+
+/// Turns records into a batch object.
+///
+/// Without compression, records of 4 KiB and more are not copied: they are
+/// pieces of the rope, as they were given. An empty batch is a valid one.
+///
+/// # Errors
+///
+/// [`EncodeError::RecordTooLong`] and [`EncodeError::TooManyRecords`] for what
+/// the format cannot hold, [`EncodeError::NoZstd`] in a build without
+/// compression, and [`EncodeError::Zstd`] if the compressor gets no memory.
+pub fn encode_batch<'a>(
+    records: impl Iterator<Item = &'a Bytes> + Clone,
+    compression: Compression,
+) -> Result<Rope, EncodeError> {
+    let shape = Shape::of(records.clone())?;
+    let footer = footer(compression, shape.count);
+    match compression {
+        Compression::None => Ok(lay_out(records, &shape, footer)),
+        Compression::Zstd => zstd::compress(records, shape.block_len, footer),
+    }
+}
+
+/// Takes a batch object apart. The records share the object's memory, or that
+/// of the decompressed block.
+///
+/// `limit` bounds the record block, in bytes and decompressed. What is
+/// allocated, the list of records included, is never more than the larger of
+/// `limit`, twice the object and 4 KiB. (The decompressor's own state comes on
+/// top; its size is fixed, whatever the object says.)
+///
+/// # Errors
+///
+/// [`FormatError`] for everything that FORMAT, "What a reader must refuse",
+/// names, for what is over the limit, and for a compressed batch in a build
+/// without the feature `zstd`.
 pub fn decode_batch(
-    _object: &Location,
-    _bytes: &Bytes,
-    _limit: usize,
+    object: &Location,
+    bytes: &Bytes,
+    limit: usize,
 ) -> Result<Vec<Bytes>, FormatError> {
-    todo!()
+    decode(bytes, limit).map_err(|fault| fault.in_object(object))
+}
+
+/// What is known of the records before any of them is copied.
+struct Shape {
+    count: u32,
+    /// All records with their lengths.
+    block_len: u64,
+    /// All lengths, and the records short enough to be copied.
+    copied_len: usize,
+    /// How many records are not copied.
+    uncopied: usize,
+}
+
+impl Shape {
+    fn of<'a>(records: impl Iterator<Item = &'a Bytes>) -> Result<Self, EncodeError> {
+        let mut shape = Self { count: 0, block_len: 0, copied_len: 0, uncopied: 0 };
+        for record in records {
+            let len = record.len();
+            if u32::try_from(len).is_err() {
+                return Err(EncodeError::RecordTooLong { index: shape.count, len: len as u64 });
+            }
+            shape.count = shape.count.checked_add(1).ok_or(EncodeError::TooManyRecords)?;
+            shape.block_len = shape.block_len.saturating_add((LENGTH_LEN + len) as u64);
+            shape.copied_len += LENGTH_LEN;
+            if len < COPY_BELOW {
+                shape.copied_len += len;
+            } else {
+                shape.uncopied += 1;
+            }
+        }
+        Ok(shape)
+    }
+}
+
+/// The number that stands before a record.
+pub(super) fn length_prefix(record: &Bytes) -> [u8; LENGTH_LEN] {
+    let len = u32::try_from(record.len()).expect("the lengths were looked at first");
+    len.to_le_bytes()
+}
+
+fn footer(compression: Compression, count: u32) -> [u8; FOOTER_LEN] {
+    let mut footer = [0; FOOTER_LEN];
+    footer[0] = compression.to_byte();
+    footer[1..5].copy_from_slice(&count.to_le_bytes());
+    footer[5..].copy_from_slice(&VERSION.to_le_bytes());
+    footer
+}
+
+/// One allocation for everything that is copied, cut where an uncopied record goes in.
+fn lay_out<'a>(
+    records: impl Iterator<Item = &'a Bytes>,
+    shape: &Shape,
+    footer: [u8; FOOTER_LEN],
+) -> Rope {
+    let mut copied = Vec::with_capacity(shape.copied_len + FOOTER_LEN);
+    let mut uncopied = Vec::with_capacity(shape.uncopied);
+    for record in records {
+        copied.extend_from_slice(&length_prefix(record));
+        if record.len() < COPY_BELOW {
+            copied.extend_from_slice(record);
+        } else {
+            uncopied.push((copied.len(), record));
+        }
+    }
+    copied.extend_from_slice(&footer);
+
+    let mut copied = Bytes::from(copied);
+    let mut rope = Vec::with_capacity(2 * uncopied.len() + 1);
+    let mut cut = 0;
+    for (at, record) in uncopied {
+        rope.push(copied.split_to(at - cut));
+        rope.push(record.clone());
+        cut = at;
+    }
+    rope.push(copied);
+    rope
+}
+
+fn decode(bytes: &Bytes, limit: usize) -> Result<Vec<Bytes>, Fault> {
+    let Some(block_len) = bytes.len().checked_sub(FOOTER_LEN) else {
+        let reason =
+            FormatReason::TooShort { found: bytes.len() as u64, needed: FOOTER_LEN as u64 };
+        return Err(Fault::new(0, reason));
+    };
+    let footer = Footer::read(&bytes[block_len..], block_len as u64)?;
+    let plain = bytes.slice(..block_len);
+    // How much may be allocated here in all.
+    let allowed = (limit as u64).max(bytes.len() as u64 * 2).max(LIST_FLOOR);
+    match footer.compression {
+        Compression::None => {
+            if block_len > limit {
+                let (needed, limit) = (block_len as u64, limit as u64);
+                return Err(Fault::new(0, FormatReason::RecordsTooLarge { needed, limit }));
+            }
+            footer.check_list(plain.len(), allowed)?;
+            split(&plain, footer.count)
+        }
+        Compression::Zstd => {
+            let block = zstd::decompress(&plain, limit).map_err(|reason| Fault::new(0, reason))?;
+            let block = Bytes::from(block);
+            footer.check_list(block.len(), allowed.saturating_sub(block.len() as u64))?;
+            split(&block, footer.count).map_err(|fault| {
+                Fault::new(fault.offset, FormatReason::Decompressed(Box::new(fault.reason)))
+            })
+        }
+    }
+}
+
+/// What a batch says of itself.
+struct Footer {
+    compression: Compression,
+    count: u32,
+    count_offset: u64,
+}
+
+impl Footer {
+    fn read(footer: &[u8], offset: u64) -> Result<Self, Fault> {
+        let mut reader = Reader::new(footer, offset);
+        let compression = reader.u8(Field::Footer)?;
+        let count_offset = reader.offset();
+        let count = reader.u32(Field::Footer)?;
+        let version_offset = reader.offset();
+        let version = reader.u16(Field::Footer)?;
+        // The version comes first: another one may give the byte before another meaning.
+        if version != VERSION {
+            let reason = FormatReason::UnknownVersion { found: version };
+            return Err(Fault::new(version_offset, reason));
+        }
+        let Some(compression) = Compression::from_byte(compression) else {
+            return Err(Fault::new(
+                offset,
+                FormatReason::UnknownCompression { found: compression },
+            ));
+        };
+        Ok(Self { compression, count, count_offset })
+    }
+
+    /// Holds the count against the block, and the list of records against the memory allowed for it.
+    fn check_list(&self, block_len: usize, allowed: u64) -> Result<(), Fault> {
+        check_count(
+            self.count,
+            Field::RecordCount,
+            self.count_offset,
+            LENGTH_LEN as u64,
+            block_len as u64,
+        )?;
+        let needed = u64::from(self.count) * mem::size_of::<Bytes>() as u64;
+        if needed > allowed {
+            let reason = FormatReason::TooManyRecords { count: self.count, needed, allowed };
+            return Err(Fault::new(self.count_offset, reason));
+        }
+        Ok(())
+    }
+}
+
+/// Cuts a block into its records: once through to see that all is well, and
+/// only then a list of the right size.
+fn split(block: &Bytes, count: u32) -> Result<Vec<Bytes>, Fault> {
+    let mut reader = Reader::new(block, 0);
+    for _ in 0..count {
+        let length = reader.u32(Field::RecordLength)?;
+        reader.take(length, Field::Record)?;
+    }
+    reader.finish(Section::Records)?;
+
+    let mut records = Vec::with_capacity(count as usize);
+    let mut at = 0;
+    for _ in 0..count {
+        let (length, _) =
+            block[at..].split_first_chunk().expect("the block was walked to its end before");
+        let start = at + LENGTH_LEN;
+        at = start + u32::from_le_bytes(*length) as usize;
+        records.push(block.slice(start..at));
+    }
+    Ok(records)
 }

@@ -1,106 +1,374 @@
-//! stub
-use super::error::{Disagreement, EncodeError, FormatError};
+//! The queue manifest; see FORMAT, "Queue manifest".
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::VERSION;
+use super::entry::{MIN_ENTRY_LEN, ManifestEntry, NewEntry, RawEntry};
+use super::error::{Disagreement, EncodeError, Field, FormatError, FormatReason, Section};
+use super::reader::{Fault, Reader, check_count};
 use crate::store::Rope;
 use crate::types::{Epoch, Location, Sequence};
-use alloc::vec::Vec;
-use bytes::Bytes;
-/// What one submission (or several alike) attached to a range of a batch's records.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Metadata {
-    /// The index of the first record that this covers; it reaches to the next item's, or to the end.
-    pub start_index: u32,
-    /// When the entries were submitted, by the producer's wall clock.
-    pub ingestion_time_ms: i64,
-    /// The producer's own bytes.
-    pub payload: Bytes,
+
+/// The length of a manifest's footer, in bytes.
+const FOOTER_LEN: usize = 22;
+
+/// More pieces than this are copied into one.
+const MAX_PIECES: usize = 64;
+
+/// One state of the queue: the batches in it, in order, and the epoch.
+///
+/// It is kept as the bytes that it was read from or that will be written, in
+/// pieces that changed manifests share with the ones that they were made from:
+/// a manifest of any length is cheap to clone, and appending to it neither
+/// decodes nor copies the entries that it has. All of the bytes were validated
+/// when they came in.
+///
+/// Two manifests are equal if their bytes are.
+///
+/// ```
+/// use buffer_core::format::{Manifest, NewEntry};
+/// use buffer_core::{Location, Sequence};
+///
+/// let location = Location::from("ingest/01JZ5V7E4D8Q3T6X9B2M5N8R1S.batch");
+/// let entry = NewEntry { location: &location, metadata: &[] };
+/// let manifest = Manifest::absent().append(&[entry, entry])?.without_before(Sequence(1));
+/// assert_eq!(manifest.len(), 1);
+/// assert_eq!(manifest.first_sequence(), Sequence(1));
+/// assert_eq!(manifest.next_sequence(), Sequence(2));
+/// # Ok::<(), buffer_core::format::EncodeError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Manifest {
+    /// Ascending, without gaps, and none is empty.
+    pieces: Vec<Piece>,
+    count: u32,
+    next: Sequence,
+    epoch: Epoch,
 }
-/// One line of the manifest.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ManifestEntry {
-    /// Its place in the queue.
-    pub sequence: Sequence,
-    /// The batch's key.
-    pub location: Location,
-    /// What the submissions in it attached.
-    pub metadata: Vec<Metadata>,
-}
-/// A line to be appended.
-#[derive(Clone, Copy, Debug)]
-pub struct NewEntry<'a> {
-    /// The batch's key.
-    pub location: &'a Location,
-    /// Its metadata.
-    pub metadata: &'a [Metadata],
-}
-/// stub
+
+/// Whole entries that lie behind one another.
 #[derive(Clone, Debug)]
-pub struct Manifest;
+struct Piece {
+    /// The sequence of the first of them.
+    first: Sequence,
+    bytes: Bytes,
+}
+
+const VALIDATED: &str = "a manifest's entries are validated when they come in";
+
 impl Manifest {
-    /// stub
+    /// What a manifest object that does not exist reads as: nothing in it, and
+    /// nothing ever was.
+    #[must_use]
     pub fn absent() -> Self {
-        todo!()
+        Self::default()
     }
-    /// stub
-    pub fn parse(_object: &Location, _bytes: Bytes) -> Result<Self, FormatError> {
-        todo!()
+
+    /// Takes the contents of a manifest object, without copying them.
+    ///
+    /// An epoch of [`Epoch::RESERVED`] is accepted.
+    ///
+    /// # Errors
+    ///
+    /// [`FormatError`] for everything that FORMAT, "What a reader must refuse",
+    /// names of manifests. Whether a `start_index` lies past the end of its
+    /// batch shows only in the batch: see [`check_metadata`](super::check_metadata).
+    pub fn parse(object: &Location, bytes: Bytes) -> Result<Self, FormatError> {
+        Self::validate(bytes).map_err(|fault| fault.in_object(object))
     }
-    /// stub
+
+    /// The sequence of the oldest batch; [`Manifest::next_sequence`] if there is none.
+    #[must_use]
     pub fn first_sequence(&self) -> Sequence {
-        todo!()
+        Sequence(self.next.0 - u64::from(self.count))
     }
-    /// stub
+
+    /// The sequence that the next batch will get.
+    #[must_use]
     pub fn next_sequence(&self) -> Sequence {
-        todo!()
+        self.next
     }
-    /// stub
+
+    /// The number of the consumer's term.
+    #[must_use]
     pub fn epoch(&self) -> Epoch {
-        todo!()
+        self.epoch
     }
-    /// stub
+
+    /// How many batches are listed.
+    #[must_use]
     pub fn len(&self) -> u64 {
-        todo!()
+        u64::from(self.count)
     }
-    /// stub
+
+    /// Whether no batch is listed.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
-        todo!()
+        self.count == 0
     }
-    /// stub
+
+    /// How many bytes the manifest object takes.
+    #[must_use]
     pub fn encoded_len(&self) -> usize {
-        todo!()
+        self.pieces.iter().map(|piece| piece.bytes.len()).sum::<usize>() + FOOTER_LEN
     }
-    /// stub
+
+    /// The listed batches, oldest first, each decoded as it is reached.
+    ///
+    /// Payloads are slices of this manifest's bytes.
     pub fn entries(&self) -> impl Iterator<Item = ManifestEntry> + '_ {
-        core::iter::empty()
+        self.entries_from(self.first_sequence())
     }
-    /// stub
-    pub fn entries_from(&self, _first: Sequence) -> impl Iterator<Item = ManifestEntry> + '_ {
-        core::iter::empty()
+
+    /// The batches from sequence `first` on, oldest first.
+    pub fn entries_from(&self, first: Sequence) -> impl Iterator<Item = ManifestEntry> + '_ {
+        self.raw_entries_from(first).map(|(_, piece, entry)| {
+            let entry = RawEntry::read(&mut Reader::new(entry, 0)).expect(VALIDATED);
+            entry.decode(piece).expect(VALIDATED)
+        })
     }
-    /// stub
+
+    /// The batches' keys from sequence `first` on, oldest first; their metadata is not decoded.
     pub fn locations_from(
         &self,
-        _first: Sequence,
+        first: Sequence,
     ) -> impl Iterator<Item = (Sequence, Location)> + '_ {
-        core::iter::empty()
+        self.raw_entries_from(first).map(|(sequence, _, entry)| {
+            let entry = RawEntry::read(&mut Reader::new(entry, 0)).expect(VALIDATED);
+            (sequence, Location::from(entry.location))
+        })
     }
-    /// stub
-    pub fn append(&self, _entries: &[NewEntry<'_>]) -> Result<Self, EncodeError> {
-        todo!()
+
+    /// This manifest with more batches at its end, in the order given.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] for an entry that the format cannot hold, and when the
+    /// manifest is full or the queue out of sequences; nothing is added then.
+    pub fn append(&self, entries: &[NewEntry<'_>]) -> Result<Self, EncodeError> {
+        for entry in entries {
+            entry.check()?;
+        }
+        let added = u32::try_from(entries.len()).map_err(|_| EncodeError::TooManyEntries)?;
+        let count = self.count.checked_add(added).ok_or(EncodeError::TooManyEntries)?;
+        let next = self.next.0.checked_add(u64::from(added));
+        let next = Sequence(next.ok_or(EncodeError::SequencesExhausted { last: self.next })?);
+        let mut pieces = self.pieces.clone();
+        if !entries.is_empty() {
+            if pieces.len() >= MAX_PIECES {
+                pieces = Piece::joined(&pieces).into_iter().collect();
+            }
+            pieces.push(Piece::encode(self.next, entries));
+        }
+        Ok(Self { pieces, count, next, epoch: self.epoch })
     }
-    /// stub
-    pub fn without_before(&self, _sequence: Sequence) -> Self {
-        todo!()
+
+    /// This manifest without the batches whose sequence is lower; what was not
+    /// in it stays out of it.
+    #[must_use]
+    pub fn without_before(&self, sequence: Sequence) -> Self {
+        let sequence = sequence.clamp(self.first_sequence(), self.next);
+        let mut pieces = Vec::new();
+        if sequence < self.next {
+            let at = self.piece_of(sequence);
+            pieces.extend_from_slice(&self.pieces[at..]);
+            pieces[0].drop_before(sequence);
+        }
+        let left = u32::try_from(self.next.distance_from(sequence))
+            .expect("it is at most the count that there was");
+        Self { pieces, count: left, next: self.next, epoch: self.epoch }
     }
-    /// stub
-    pub fn with_epoch(&self, _epoch: Epoch) -> Self {
-        todo!()
+
+    /// This manifest under another epoch.
+    ///
+    /// # Panics
+    ///
+    /// If `epoch` is [`Epoch::RESERVED`], which is never written;
+    /// [`Epoch::next`] does not give it.
+    #[must_use]
+    pub fn with_epoch(&self, epoch: Epoch) -> Self {
+        assert_ne!(epoch, Epoch::RESERVED, "the reserved epoch is never written");
+        Self { epoch, ..self.clone() }
     }
-    /// stub
+
+    /// The bytes of the manifest object.
+    #[must_use]
     pub fn to_rope(&self) -> Rope {
-        todo!()
+        let mut footer = Vec::with_capacity(FOOTER_LEN);
+        footer.extend_from_slice(&self.count.to_le_bytes());
+        footer.extend_from_slice(&self.next.0.to_le_bytes());
+        footer.extend_from_slice(&self.epoch.0.to_le_bytes());
+        footer.extend_from_slice(&VERSION.to_le_bytes());
+        let mut rope = Vec::with_capacity(self.pieces.len() + 1);
+        rope.extend(self.pieces.iter().map(|piece| piece.bytes.clone()));
+        rope.push(footer.into());
+        rope
     }
-    /// stub
-    pub fn check_follows(&self, _earlier: &Self) -> Result<(), Disagreement> {
-        todo!()
+
+    /// Checks that this can be what became of `earlier`: nothing went back, and
+    /// what both list is the same, byte for byte.
+    ///
+    /// # Errors
+    ///
+    /// [`Disagreement`] if the manifest was replaced, rolled back or recreated
+    /// in between (or was not read later).
+    pub fn check_follows(&self, earlier: &Self) -> Result<(), Disagreement> {
+        if self.next < earlier.next {
+            return Err(Disagreement::SequenceWentBack { before: earlier.next, now: self.next });
+        }
+        let (before, now) = (earlier.first_sequence(), self.first_sequence());
+        if now < before {
+            return Err(Disagreement::FirstWentBack { before, now });
+        }
+        if self.epoch < earlier.epoch {
+            return Err(Disagreement::EpochWentBack { before: earlier.epoch, now: self.epoch });
+        }
+        match self.first_difference(earlier) {
+            None => Ok(()),
+            Some(sequence) => Err(Disagreement::EntryChanged { sequence }),
+        }
     }
+
+    /// The first sequence that both list, and that is not the same in both.
+    fn first_difference(&self, other: &Self) -> Option<Sequence> {
+        let first = self.first_sequence().max(other.first_sequence());
+        let here = self.raw_entries_from(first);
+        let there = other.raw_entries_from(first);
+        here.zip(there).find_map(|((sequence, _, here), (_, _, there))| {
+            // The same memory is the same entry; most manifests share most of theirs.
+            let is_same = core::ptr::eq(here, there) || here == there;
+            (!is_same).then_some(sequence)
+        })
+    }
+
+    fn validate(bytes: Bytes) -> Result<Self, Fault> {
+        let Some(entries_len) = bytes.len().checked_sub(FOOTER_LEN) else {
+            let (found, needed) = (bytes.len() as u64, FOOTER_LEN as u64);
+            return Err(Fault::new(0, FormatReason::TooShort { found, needed }));
+        };
+        let footer_offset = entries_len as u64;
+        let mut footer = Reader::new(&bytes[entries_len..], footer_offset);
+        let count = footer.u32(Field::Footer)?;
+        let next_offset = footer.offset();
+        let next = Sequence(footer.u64(Field::Footer)?);
+        let epoch = Epoch(footer.u64(Field::Footer)?);
+        let version_offset = footer.offset();
+        let version = footer.u16(Field::Footer)?;
+        if version != VERSION {
+            let reason = FormatReason::UnknownVersion { found: version };
+            return Err(Fault::new(version_offset, reason));
+        }
+        check_count(count, Field::EntryCount, footer_offset, MIN_ENTRY_LEN, footer_offset)?;
+
+        let last = validate_entries(&bytes[..entries_len], count)?;
+        // The last entry is the one before the next, so that the count is at most `next`.
+        if let Some(last) = last.filter(|last| last.0.checked_add(1) != Some(next.0)) {
+            let reason = FormatReason::NextSequenceMismatch { last, next };
+            return Err(Fault::new(next_offset, reason));
+        }
+        let mut manifest = Self { pieces: Vec::new(), count, next, epoch };
+        if count > 0 {
+            let first = manifest.first_sequence();
+            manifest.pieces.push(Piece { first, bytes: bytes.slice(..entries_len) });
+        }
+        Ok(manifest)
+    }
+
+    /// Sequence, piece and bytes of every entry from `first` on.
+    fn raw_entries_from(
+        &self,
+        first: Sequence,
+    ) -> impl Iterator<Item = (Sequence, &Bytes, &[u8])> + '_ {
+        self.pieces[self.piece_of(first)..]
+            .iter()
+            .flat_map(|piece| {
+                piece.raw_entries().map(move |(sequence, entry)| (sequence, &piece.bytes, entry))
+            })
+            .skip_while(move |(sequence, ..)| *sequence < first)
+    }
+
+    /// The index of the piece that `sequence` is in, or would be.
+    fn piece_of(&self, sequence: Sequence) -> usize {
+        self.pieces.partition_point(|piece| piece.first <= sequence).saturating_sub(1)
+    }
+}
+
+impl PartialEq for Manifest {
+    fn eq(&self, other: &Self) -> bool {
+        (self.next, self.count, self.epoch) == (other.next, other.count, other.epoch)
+            && self.first_difference(other).is_none()
+    }
+}
+
+impl Eq for Manifest {}
+
+impl Piece {
+    fn encode(first: Sequence, entries: &[NewEntry<'_>]) -> Self {
+        let len = entries.iter().map(NewEntry::encoded_len).sum::<u64>();
+        let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or_default());
+        let mut sequence = first;
+        for entry in entries {
+            entry.encode(sequence, &mut bytes);
+            sequence = sequence.next();
+        }
+        Self { first, bytes: bytes.into() }
+    }
+
+    /// All pieces copied into one, if there are any.
+    fn joined(pieces: &[Self]) -> Option<Self> {
+        let first = pieces.first()?.first;
+        let mut bytes = Vec::with_capacity(pieces.iter().map(|piece| piece.bytes.len()).sum());
+        for piece in pieces {
+            bytes.extend_from_slice(&piece.bytes);
+        }
+        Some(Self { first, bytes: bytes.into() })
+    }
+
+    /// Sequence and bytes of every entry, found by their lengths alone.
+    fn raw_entries(&self) -> impl Iterator<Item = (Sequence, &[u8])> + '_ {
+        let mut sequence = self.first;
+        let mut rest = &self.bytes[..];
+        core::iter::from_fn(move || {
+            let (length, _) = rest.split_first_chunk()?;
+            let len = length.len() + u32::from_le_bytes(*length) as usize;
+            let (entry, behind) = rest.split_at_checked(len).expect(VALIDATED);
+            rest = behind;
+            let found = sequence;
+            sequence = sequence.next();
+            Some((found, entry))
+        })
+    }
+
+    /// Drops the entries in front of `sequence`, which is in this piece.
+    fn drop_before(&mut self, sequence: Sequence) {
+        let dropped: usize = self
+            .raw_entries()
+            .take_while(|(found, _)| *found < sequence)
+            .map(|(_, entry)| entry.len())
+            .sum();
+        self.bytes = self.bytes.slice(dropped..);
+        self.first = sequence;
+    }
+}
+
+/// Walks all entries; gives the last one's sequence.
+fn validate_entries(bytes: &[u8], count: u32) -> Result<Option<Sequence>, Fault> {
+    let mut reader = Reader::new(bytes, 0);
+    let mut previous: Option<Sequence> = None;
+    for _ in 0..count {
+        let entry = RawEntry::read(&mut reader)?;
+        let found = entry.sequence;
+        if let Some(previous) =
+            previous.filter(|previous| previous.0.checked_add(1) != Some(found.0))
+        {
+            let reason = FormatReason::SequenceGap { previous, found };
+            return Err(Fault::new(entry.sequence_offset, reason));
+        }
+        entry.check_metadata()?;
+        previous = Some(found);
+    }
+    reader.finish(Section::Entries)?;
+    Ok(previous)
 }

@@ -2,14 +2,43 @@
 //!
 //! All integers are little-endian. The page `FORMAT.md` beside this crate
 //! describes the bytes; the names of its sections are used below.
+//!
+//! Nothing here trusts a byte: what is damaged, cut short or hostile is a
+//! [`FormatError`] that names the object, the place and the reason. Lengths and
+//! counts are held against the bytes that are there before anything is
+//! allocated for them.
+//!
+//! ```
+//! use buffer_core::Location;
+//! use buffer_core::format::{Compression, Manifest, NewEntry, decode_batch, encode_batch};
+//! use bytes::Bytes;
+//!
+//! let records = [Bytes::from("first"), Bytes::from("second")];
+//! let object = encode_batch(records.iter(), Compression::None)?.concat();
+//! let location = Location::from("ingest/01JZ5V7E4D8Q3T6X9B2M5N8R1S.batch");
+//! assert_eq!(decode_batch(&location, &object.into(), 1024)?, records);
+//!
+//! let listed = Manifest::absent().append(&[NewEntry { location: &location, metadata: &[] }])?;
+//! let object = listed.to_rope().concat();
+//! assert_eq!(Manifest::parse(&Location::from("ingest/manifest"), object.into())?, listed);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod batch;
+mod entry;
 mod error;
 mod manifest;
+mod reader;
+#[cfg(feature = "zstd")]
+mod zstd;
+#[cfg(not(feature = "zstd"))]
+#[path = "no_zstd.rs"]
+mod zstd;
 
 pub use batch::{Compression, decode_batch, encode_batch};
-pub use error::{Disagreement, EncodeError, FormatError, FormatReason};
-pub use manifest::{Manifest, ManifestEntry, Metadata, NewEntry};
+pub use entry::{ManifestEntry, Metadata, NewEntry, check_metadata};
+pub use error::{Disagreement, EncodeError, Field, FormatError, FormatReason, Section};
+pub use manifest::Manifest;
 
 /// The version that this project writes, and the only one it reads.
 pub const VERSION: u16 = 1;
