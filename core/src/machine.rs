@@ -20,6 +20,10 @@ pub trait Machine {
     #[must_use]
     fn poll(&mut self) -> Output<Self::Event>;
 
+    /// Whether a drain would bring something that the host does not know yet:
+    /// an input that leaves this false needs no drain.
+    fn wants_poll(&self) -> bool;
+
     /// A digest of the state in which no time and no random draw takes part: two
     /// machines that will behave alike from here on have the same one.
     fn fingerprint(&self) -> u64;

@@ -3,10 +3,29 @@
 //! An adapter brings a [`Runtime`] and a [`Store`]; the simulator brings its
 //! own of both, and runs this very code.
 
+mod batch;
+mod config;
+mod consumer;
+mod engine;
+mod fetch;
+mod host;
 mod local;
+mod producer;
 mod runtime;
 mod store;
 
+pub use batch::{BatchDescriptor, ConsumedBatch, Resume, TakeOver};
+pub use buffer_core as core;
+pub use buffer_core::format::{FormatError, Metadata};
+pub use buffer_core::{
+    AckError, AckRefusal, DeliveryError, DeliveryFailure, Ended, Fault, FlushError,
+    InitializeError, ManifestError, NextError, SkipError, StoreError, StoreErrorKind,
+    StoreOperation, SubmitError, Submission,
+};
+pub use config::{CompressionType, ConfigError, ConsumerConfig, ProducerConfig, StoreLocation};
+pub use consumer::{Consumer, ConsumerStats};
+pub use fetch::{FetchError, FetchHandle};
 pub use local::LocalDirectory;
+pub use producer::{DurabilityWatcher, Producer, ProducerStats, WriteHandle};
 pub use runtime::{BoxFuture, Clock, Runtime, SystemClock};
 pub use store::{Store, StoreFailure};

@@ -201,14 +201,16 @@ impl Consumer {
         if self.dequeue.dequeued >= mark.target {
             return Ok(true);
         }
-        if let Some(ended) = self.ended() {
-            return Err(ended.clone().into());
-        }
-        match &self.dequeue.last_failure {
-            Some(fault) if self.dequeue.failures > mark.failures => {
-                Err(FlushError::Fault(fault.clone()))
+        let failed = (self.dequeue.failures > mark.failures)
+            .then_some(self.dequeue.last_failure.as_ref())
+            .flatten();
+        match (self.ended(), failed) {
+            (Some(ended @ (Ended::Fenced { .. } | Ended::Manifest(_))), _) => {
+                Err(ended.clone().into())
             }
-            Some(_) | None => Ok(false),
+            (_, Some(fault)) => Err(FlushError::Fault(fault.clone())),
+            (Some(ended @ (Ended::Closed | Ended::Stopped)), None) => Err(ended.clone().into()),
+            (None, None) => Ok(false),
         }
     }
 

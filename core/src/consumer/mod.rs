@@ -271,12 +271,6 @@ impl Consumer {
         self.repeats.len()
     }
 
-    /// Whether a drain would bring something that the host does not know yet.
-    #[must_use]
-    pub fn wants_poll(&self) -> bool {
-        !self.outputs.is_empty() || self.deadline() != self.announced
-    }
-
     /// Dequeues what is acknowledged, and ends.
     pub fn close(&mut self, now: Now) {
         match self.lifecycle {
@@ -370,6 +364,10 @@ impl Machine for Consumer {
             self.announced = self.deadline();
             Output::Idle { deadline: self.announced }
         })
+    }
+
+    fn wants_poll(&self) -> bool {
+        !self.outputs.is_empty() || self.deadline() != self.announced
     }
 
     fn fingerprint(&self) -> u64 {

@@ -46,6 +46,9 @@ pub enum SubmitError {
     /// The producer was closed.
     #[error("the producer is closed")]
     Closed(Submission),
+    /// The runtime that the producer ran on has stopped.
+    #[error("the producer's runtime stopped")]
+    Stopped(Submission),
     /// The queue's manifest is gone or was rolled back; this producer is done.
     #[error("{error}")]
     Manifest {
@@ -64,6 +67,7 @@ impl SubmitError {
             Self::Full(submission)
             | Self::Empty(submission)
             | Self::Closed(submission)
+            | Self::Stopped(submission)
             | Self::TooLarge { submission, .. }
             | Self::Manifest { submission, .. } => submission,
         }

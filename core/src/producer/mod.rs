@@ -236,12 +236,6 @@ impl Producer {
         self.advance(now);
     }
 
-    /// Whether a drain would bring something that the host does not know yet.
-    #[must_use]
-    pub fn wants_poll(&self) -> bool {
-        !self.outputs.is_empty() || self.deadline() != self.announced
-    }
-
     /// Bytes held: submitted and not settled.
     #[must_use]
     pub const fn buffered_bytes(&self) -> usize {
@@ -403,6 +397,10 @@ impl Machine for Producer {
             self.announced = self.deadline();
             Output::Idle { deadline: self.announced }
         })
+    }
+
+    fn wants_poll(&self) -> bool {
+        !self.outputs.is_empty() || self.deadline() != self.announced
     }
 
     fn fingerprint(&self) -> u64 {

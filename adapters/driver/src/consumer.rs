@@ -1,0 +1,408 @@
+//! The consumer's handle.
+
+use std::sync::Arc;
+
+use buffer_core as core;
+use buffer_core::{
+    AckError, CallMark, ConsumerEvent, Ended, FlushError, InitializeError, Next, NextError, Now,
+    Sequence, SkipError,
+};
+use event_listener::{Event, EventListener};
+use futures_core::Stream;
+use futures_lite::stream;
+
+use crate::batch::{BatchDescriptor, ConsumedBatch, Resume, TakeOver};
+use crate::config::{ConfigError, ConsumerConfig};
+use crate::engine::{Engine, Role};
+use crate::fetch::FetchHandle;
+use crate::host::Host;
+use crate::runtime::{Clock, Runtime};
+use crate::store::Store;
+
+/// Reads a queue's batches in order, as the only one who does.
+///
+/// A handle is shared by reference: every method takes `&self`. One that is
+/// dropped without [`close`](Self::close) logs a warning, and what was
+/// acknowledged is dequeued in the background, as long as its runtime runs.
+#[derive(Debug)]
+pub struct Consumer {
+    engine: Arc<Engine<ConsumerRole>>,
+    fetch: FetchHandle,
+}
+
+/// What a consumer has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConsumerStats {
+    /// Batches handed out, descriptors included.
+    pub batches: u64,
+    /// Batches acknowledged.
+    pub acks: u64,
+    /// Manifest entries passed over because their batch was taken before.
+    pub repeats_dropped: u64,
+    /// Manifest swaps sent, for take-over and for dequeuing.
+    pub swaps: u64,
+    /// Those that were answered with a conflict.
+    pub conflicts: u64,
+    /// Names of batches that are remembered so that repeats are noticed.
+    pub remembered_names: usize,
+}
+
+#[derive(Debug)]
+struct ConsumerRole {
+    machine: core::Consumer,
+    changed: Arc<Event>,
+    /// What the last `initialize` came to, until its caller takes it.
+    initialized: Option<Result<TakeOver, InitializeError>>,
+    stopped: bool,
+    /// `close` was called, or the handle was dropped.
+    let_go: bool,
+}
+
+impl Role for ConsumerRole {
+    type Machine = core::Consumer;
+
+    fn machine(&mut self) -> &mut core::Consumer {
+        &mut self.machine
+    }
+
+    fn handle_event(&mut self, event: ConsumerEvent) {
+        match event {
+            ConsumerEvent::Initialized { epoch, previous } => {
+                tracing::info!(epoch = epoch.0, previous = previous.0, "took over the queue");
+                let (epoch, previous) = (epoch.0, previous.0);
+                self.initialized = Some(Ok(TakeOver { epoch, previous }));
+            }
+            ConsumerEvent::InitializeFailed(error) => self.initialized = Some(Err(error)),
+            ConsumerEvent::Changed => {}
+            ConsumerEvent::RepeatDropped { sequence, location } => {
+                tracing::info!(sequence = sequence.0, %location, "dropped a batch listed twice");
+            }
+            ConsumerEvent::RepeatsForgotten { count } => {
+                tracing::warn!(count, "too many names to remember: repeats may go unnoticed");
+            }
+            ConsumerEvent::Ended(Ended::Closed) => tracing::debug!("the consumer is closed"),
+            ConsumerEvent::Ended(ended) => tracing::warn!(%ended, "the consumer ended"),
+        }
+        self.changed.notify(usize::MAX);
+    }
+
+    fn is_finished(&self) -> bool {
+        self.machine.ended().is_some()
+    }
+
+    fn handle_stop(&mut self) {
+        self.stopped = true;
+        if !self.let_go {
+            tracing::error!("the runtime stopped before the consumer was closed");
+        }
+        self.changed.notify(usize::MAX);
+    }
+}
+
+/// An answer, or who tells when to ask again.
+type Asked<T> = Result<T, EventListener>;
+
+impl ConsumerRole {
+    fn next(
+        &mut self,
+        now: Now,
+        since: CallMark,
+        wait: bool,
+    ) -> Asked<Result<Option<ConsumedBatch>, NextError>> {
+        if self.stopped {
+            return Ok(Err(Ended::Stopped.into()));
+        }
+        let listener = self.changed.listen();
+        match self.machine.next(now, since, wait) {
+            Ok(Next::Ready(batch)) => Ok(Ok(Some(batch.into()))),
+            Ok(Next::Empty) => Ok(Ok(None)),
+            Ok(Next::Pending) => Err(listener),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    fn next_descriptors(
+        &mut self,
+        now: Now,
+        since: CallMark,
+        max: usize,
+    ) -> Asked<Result<Vec<BatchDescriptor>, NextError>> {
+        if self.stopped {
+            return Ok(Err(Ended::Stopped.into()));
+        }
+        let listener = self.changed.listen();
+        match self.machine.next_descriptors(now, since, max) {
+            Ok(Next::Ready(found)) => Ok(Ok(found.into_iter().map(Into::into).collect())),
+            Ok(Next::Empty) => Ok(Ok(Vec::new())),
+            Ok(Next::Pending) => Err(listener),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    fn flushed(&self, mark: core::FlushMark) -> Asked<Result<(), FlushError>> {
+        let listener = self.changed.listen();
+        match self.machine.flushed(mark) {
+            Ok(true) => Ok(Ok(())),
+            Ok(false) if self.stopped => Ok(Err(Ended::Stopped.into())),
+            Ok(false) => Err(listener),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+}
+
+impl Consumer {
+    /// A consumer over a store, on a runtime. Adapters offer more convenient constructors.
+    ///
+    /// `config.store` is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] when a field of the configuration cannot work.
+    pub fn with_store(
+        config: &ConsumerConfig,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        runtime: Arc<dyn Runtime>,
+    ) -> Result<Self, ConfigError> {
+        let core_config = config.to_core();
+        let manifest = core_config.manifest_path.clone();
+        let machine = core::Consumer::new(core_config, runtime.entropy())?;
+        let role = ConsumerRole {
+            machine,
+            changed: Arc::new(Event::new()),
+            initialized: None,
+            stopped: false,
+            let_go: false,
+        };
+        let host = Host { runtime, store, clock };
+        let fetch = FetchHandle::new(
+            host.clone(),
+            manifest,
+            config.max_batch_bytes,
+            config.request_timeout,
+        );
+        Ok(Self { engine: Engine::start(host, role), fetch })
+    }
+
+    /// Takes over the queue: fences whoever consumed it before.
+    ///
+    /// `last` is the last sequence that was consumed, as the database stored
+    /// it; `None` starts at the first batch that is listed. Dropping the call
+    /// does not stop it: the queue may change hands all the same.
+    ///
+    /// # Errors
+    ///
+    /// [`InitializeError`]; above all when the queue does not fit `last`.
+    /// [`initialize_with`](Self::initialize_with) can accept that.
+    pub async fn initialize(&self, last: Option<u64>) -> Result<TakeOver, InitializeError> {
+        self.initialize_with(Resume::after(last)).await
+    }
+
+    /// The same, with a say about a queue that does not fit.
+    ///
+    /// # Errors
+    ///
+    /// [`InitializeError`].
+    pub async fn initialize_with(&self, resume: Resume) -> Result<TakeOver, InitializeError> {
+        self.engine.with(|role, now| {
+            role.initialized = None;
+            role.machine.initialize(now, resume.to_core())
+        })?;
+        self.ask(|role, _| {
+            let listener = role.changed.listen();
+            match (role.initialized.take(), role.machine.ended()) {
+                (Some(result), _) => Ok(result),
+                (None, Some(ended)) => Ok(Err(ended.clone().into())),
+                (None, None) if role.stopped => Ok(Err(Ended::Stopped.into())),
+                (None, None) => Err(listener),
+            }
+        })
+        .await
+    }
+
+    /// The next batch, or `None` when a reading of the manifest that began after this call showed no more.
+    ///
+    /// Batches are fetched ahead from the first call on. Cancel-safe: a call
+    /// that is dropped has taken nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`NextError`]. The cursor stays where it is; the next call tries again.
+    pub async fn next_batch(&self) -> Result<Option<ConsumedBatch>, NextError> {
+        let since = self.engine.look(|role| role.machine.mark());
+        self.ask(|role, now| role.next(now, since, false)).await
+    }
+
+    /// The next batch, as soon as there is one. Cancel-safe.
+    ///
+    /// While the queue is empty, the manifest is polled every `poll_interval`,
+    /// slowing down to `poll_interval_max`; such a poll transfers no body.
+    ///
+    /// # Errors
+    ///
+    /// As [`next_batch`](Self::next_batch).
+    pub async fn wait_batch(&self) -> Result<ConsumedBatch, NextError> {
+        let since = self.engine.look(|role| role.machine.mark());
+        loop {
+            if let Some(batch) = self.ask(|role, now| role.next(now, since, true)).await? {
+                return Ok(batch);
+            }
+        }
+    }
+
+    /// Batches as they come, without end. It ends after an error that says
+    /// [`NextError::Ended`]; any other error is followed by another try.
+    pub fn stream(&self) -> impl Stream<Item = Result<ConsumedBatch, NextError>> + Send + '_ {
+        stream::unfold(false, move |ended| async move {
+            if ended {
+                return None;
+            }
+            let item = self.wait_batch().await;
+            let ended = matches!(item, Err(NextError::Ended(_) | NextError::NotInitialized));
+            Some((item, ended))
+        })
+    }
+
+    /// Up to `max` of the next descriptors, for a caller that fetches by itself; none when the queue is empty.
+    ///
+    /// They count as handed out, and are not given again in this consumer's
+    /// life. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// As [`next_batch`](Self::next_batch), but for errors about one batch.
+    pub async fn next_descriptors(&self, max: usize) -> Result<Vec<BatchDescriptor>, NextError> {
+        let since = self.engine.look(|role| role.machine.mark());
+        self.ask(|role, now| role.next_descriptors(now, since, max)).await
+    }
+
+    /// A handle that fetches what [`next_descriptors`](Self::next_descriptors) gave.
+    #[must_use]
+    pub fn fetch_handle(&self) -> FetchHandle {
+        self.fetch.clone()
+    }
+
+    /// Says that the next batch in order is done with. Takes no request and never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`AckError`] when it was not handed out, is acknowledged already, or
+    /// comes too early. Nothing has changed then.
+    pub async fn ack(&self, sequence: u64) -> Result<(), AckError> {
+        self.engine.with(|role, now| role.machine.ack(now, Sequence(sequence)))
+    }
+
+    /// Says that this batch and all before it are done with. Takes no request and never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`AckError`] when it was not handed out or is acknowledged already.
+    pub async fn ack_through(&self, sequence: u64) -> Result<(), AckError> {
+        self.engine.with(|role, now| role.machine.ack_through(now, Sequence(sequence)))
+    }
+
+    /// Goes past the next batch without handing it out, because it is missing
+    /// or corrupt: its entries are lost to this caller.
+    ///
+    /// # Errors
+    ///
+    /// [`SkipError`] when `sequence` is not the next one.
+    pub async fn skip(&self, sequence: u64) -> Result<(), SkipError> {
+        self.engine.with(|role, now| role.machine.skip(now, Sequence(sequence)))
+    }
+
+    /// Waits until everything acknowledged is dequeued. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`FlushError`]. What is acknowledged stays so, and is tried again.
+    pub async fn flush(&self) -> Result<(), FlushError> {
+        let mark = self.engine.with(|role, now| role.machine.flush(now));
+        self.ask(|role, _| role.flushed(mark)).await
+    }
+
+    /// Dequeues what is acknowledged, and ends.
+    ///
+    /// Ends within `retry_timeout` and `request_timeout` together. Calling it
+    /// again is harmless. Cancel-safe: closing goes on in the background.
+    ///
+    /// # Errors
+    ///
+    /// [`FlushError`] when acknowledged batches are still listed. That loses
+    /// nothing: whoever resumes after the stored sequence does not get them again.
+    pub async fn close(&self) -> Result<(), FlushError> {
+        let mark = self.engine.with(|role, now| {
+            role.let_go = true;
+            let mark = role.machine.flush(now);
+            role.machine.close(now);
+            mark
+        });
+        self.ask(|role, _| {
+            if role.machine.ended().is_some() || role.stopped {
+                role.flushed(mark)
+            } else {
+                Err(role.changed.listen())
+            }
+        })
+        .await
+    }
+
+    /// This consumer's epoch, for a database that fences by it; `None` before
+    /// it took over and after it ended.
+    #[must_use]
+    pub fn epoch(&self) -> Option<u64> {
+        self.engine.look(|role| role.machine.epoch()).map(|epoch| epoch.0)
+    }
+
+    /// Batches that were listed when the manifest was last read, and are not handed out yet.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.engine.look(|role| role.machine.len())
+    }
+
+    /// Whether [`len`](Self::len) is zero.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub fn stats(&self) -> ConsumerStats {
+        self.engine.look(|role| {
+            let stats = role.machine.stats();
+            ConsumerStats {
+                batches: stats.batches,
+                acks: stats.acks,
+                repeats_dropped: stats.repeats_dropped,
+                swaps: stats.swaps,
+                conflicts: stats.conflicts,
+                remembered_names: role.machine.remembered_names(),
+            }
+        })
+    }
+
+    /// Asks until there is an answer.
+    async fn ask<T>(&self, mut ask: impl FnMut(&mut ConsumerRole, Now) -> Asked<T>) -> T {
+        loop {
+            match self.engine.with(&mut ask) {
+                Ok(answer) => return answer,
+                Err(listener) => listener.await,
+            }
+        }
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        self.engine.with(|role, now| {
+            if role.let_go || role.stopped || role.machine.ended().is_some() {
+                return;
+            }
+            tracing::warn!("a consumer was dropped without `close`");
+            role.let_go = true;
+            role.machine.close(now);
+        });
+    }
+}

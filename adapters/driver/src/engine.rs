@@ -1,0 +1,149 @@
+//! The loop that drives a machine.
+
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+
+use atomic_waker::AtomicWaker;
+use buffer_core::{Completion, Machine, Now, Output};
+use futures_lite::future;
+
+use crate::host::{Complete, Host};
+
+/// A machine together with those who wait for its events.
+pub(crate) trait Role: Send + 'static {
+    type Machine: Machine;
+
+    fn machine(&mut self) -> &mut Self::Machine;
+
+    fn handle_event(&mut self, event: <Self::Machine as Machine>::Event);
+
+    /// Whether there is nothing left to drive.
+    fn is_finished(&self) -> bool;
+
+    /// The runtime dropped the loop: tells everybody who waits.
+    fn handle_stop(&mut self);
+}
+
+/// A machine behind a lock, a task that drains it, and the handles' way to it.
+#[derive(Debug)]
+pub(crate) struct Engine<R> {
+    pub(crate) host: Host,
+    role: Mutex<R>,
+    /// Wakes the loop.
+    waker: AtomicWaker,
+    woken: AtomicBool,
+}
+
+impl<R: Role> Engine<R> {
+    /// Starts the loop in the background.
+    pub(crate) fn start(host: Host, role: R) -> Arc<Self> {
+        let engine = Arc::new(Self {
+            host,
+            role: Mutex::new(role),
+            waker: AtomicWaker::new(),
+            woken: AtomicBool::new(false),
+        });
+        let task = Arc::clone(&engine).run();
+        engine.host.runtime.spawn(Box::pin(task));
+        engine
+    }
+
+    /// Gives the machine an input. The loop is woken only if that left it something to do.
+    pub(crate) fn with<T>(&self, input: impl FnOnce(&mut R, Now) -> T) -> T {
+        let mut role = self.lock();
+        let now = self.host.now();
+        let result = input(&mut role, now);
+        let wake = role.machine().wants_poll();
+        drop(role);
+        if wake {
+            self.wake();
+        }
+        result
+    }
+
+    /// Looks at the machine without giving it an input.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&R) -> T) -> T {
+        look(&self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, R> {
+        self.role.lock().expect("no machine panics: that would be a bug of this crate")
+    }
+
+    fn wake(&self) {
+        self.woken.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    async fn run(self: Arc<Self>) {
+        let stopped = StopGuard(Arc::clone(&self));
+        let mut commands = Vec::new();
+        loop {
+            let (deadline, finished) = self.drain(&mut commands);
+            for command in commands.drain(..) {
+                self.host.start(&self, command);
+            }
+            if finished {
+                break;
+            }
+            let woken = async {
+                self.woken().await;
+                false
+            };
+            let timeout = async {
+                match deadline {
+                    Some(deadline) => self.host.runtime.sleep_until(deadline).await,
+                    None => future::pending().await,
+                }
+                true
+            };
+            if future::or(woken, timeout).await {
+                self.with(|role, now| role.machine().handle_timeout(now));
+            }
+        }
+        drop(stopped);
+    }
+
+    fn drain(
+        &self,
+        commands: &mut Vec<buffer_core::Command>,
+    ) -> (Option<buffer_core::Instant>, bool) {
+        let mut role = self.lock();
+        loop {
+            match role.machine().poll() {
+                Output::Command(command) => commands.push(command),
+                Output::Event(event) => role.handle_event(event),
+                Output::Idle { deadline } => return (deadline, role.is_finished()),
+            }
+        }
+    }
+
+    async fn woken(&self) {
+        poll_fn(|context| {
+            self.waker.register(context.waker());
+            if self.woken.swap(false, Ordering::AcqRel) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
+impl<R: Role> Complete for Engine<R> {
+    fn complete(&self, completion: Completion) {
+        // The clocks are read under the lock, with the completion in hand.
+        self.with(|role, now| role.machine().handle_completion(now, completion));
+    }
+}
+
+/// Notices that the loop ends, whether by itself, by a shutdown of the runtime or by a panic.
+struct StopGuard<R: Role>(Arc<Engine<R>>);
+
+impl<R: Role> Drop for StopGuard<R> {
+    fn drop(&mut self) {
+        let mut role = self.0.role.lock().unwrap_or_else(PoisonError::into_inner);
+        if !role.is_finished() {
+            role.handle_stop();
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Fetching batches by hand.
+
+use std::time::Duration;
+
+use buffer_core::format::{self, FormatError};
+use buffer_core::{Location, ReadOutcome, StoreError, StoreErrorKind, StoreOperation};
+use bytes::Bytes;
+use std::sync::Arc;
+
+use crate::batch::{BatchDescriptor, ConsumedBatch, location_of};
+use crate::host::Host;
+
+/// Fetches batches by their descriptors, from as many tasks as its caller likes.
+///
+/// It holds no cursor and knows nothing of epochs: what it was handed before
+/// its consumer was fenced it still fetches, as long as the object is there.
+/// Each call is one request; nothing is tried again.
+#[derive(Clone, Debug)]
+pub struct FetchHandle {
+    host: Host,
+    manifest: Location,
+    limit: usize,
+    timeout: Duration,
+}
+
+/// A batch that could not be fetched.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// There is no such object.
+    #[error("batch {sequence}: there is no object {location}")]
+    Missing {
+        /// The batch's sequence.
+        sequence: u64,
+        /// The batch's key.
+        location: String,
+    },
+    /// The object is not what it should be.
+    #[error("batch {sequence}: {source}")]
+    Corrupt {
+        /// The batch's sequence.
+        sequence: u64,
+        /// What is wrong with it.
+        source: FormatError,
+    },
+    /// The store failed.
+    #[error("batch {sequence}: {source}")]
+    Store {
+        /// The batch's sequence.
+        sequence: u64,
+        /// What the store said.
+        source: StoreError,
+    },
+}
+
+impl FetchError {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::Store { source, .. } => source.is_retryable(),
+            Self::Missing { .. } | Self::Corrupt { .. } => false,
+        }
+    }
+}
+
+impl FetchHandle {
+    pub(crate) const fn new(
+        host: Host,
+        manifest: Location,
+        limit: usize,
+        timeout: Duration,
+    ) -> Self {
+        Self { host, manifest, limit, timeout }
+    }
+
+    /// Fetches and opens a batch. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`FetchError`] says which batch, and whether trying again makes sense.
+    pub async fn fetch(&self, descriptor: BatchDescriptor) -> Result<ConsumedBatch, FetchError> {
+        let bytes = self.fetch_raw(&descriptor).await?;
+        self.decode(descriptor, &bytes)
+    }
+
+    /// Fetches a batch object's bytes without opening them. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// As [`fetch`](Self::fetch), but never [`FetchError::Corrupt`].
+    pub async fn fetch_raw(&self, descriptor: &BatchDescriptor) -> Result<Bytes, FetchError> {
+        let sequence = descriptor.sequence;
+        let location = location_of(descriptor);
+        let request = {
+            let (store, location) = (Arc::clone(&self.host.store), location.clone());
+            Box::pin(async move { store.read(&location, None).await })
+        };
+        let failed = |kind| StoreError::new(kind, StoreOperation::ReadBatch, location.clone());
+        match self.host.within(self.timeout, request).await {
+            Ok(ReadOutcome::Found(object)) => Ok(object.bytes),
+            Ok(ReadOutcome::Missing) => {
+                Err(FetchError::Missing { sequence, location: descriptor.location.clone() })
+            }
+            Ok(ReadOutcome::NotModified) => {
+                let source = failed(StoreErrorKind::Unsupported);
+                Err(FetchError::Store { sequence, source })
+            }
+            Err(failure) => {
+                let source = failure.of(StoreOperation::ReadBatch, location.clone());
+                Err(FetchError::Store { sequence, source })
+            }
+        }
+    }
+
+    /// Opens a batch object's bytes, on the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// [`FetchError::Corrupt`].
+    pub fn decode(
+        &self,
+        descriptor: BatchDescriptor,
+        bytes: &Bytes,
+    ) -> Result<ConsumedBatch, FetchError> {
+        let sequence = descriptor.sequence;
+        let corrupt = |source| FetchError::Corrupt { sequence, source };
+        let entries =
+            format::decode_batch(&location_of(&descriptor), bytes, self.limit).map_err(corrupt)?;
+        format::check_metadata(&self.manifest, &descriptor.metadata, entries.len())
+            .map_err(corrupt)?;
+        Ok(descriptor.with_entries(entries))
+    }
+}

@@ -1,0 +1,366 @@
+//! The producer's handle.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, OnceLock};
+
+use buffer_core as core;
+use buffer_core::{BatchId, DeliveryError, DeliveryFailure, ProducerEvent, Submission, SubmitError};
+use bytes::Bytes;
+use event_listener::{Event, EventListener};
+
+use crate::config::{ConfigError, ProducerConfig};
+use crate::engine::{Engine, Role};
+use crate::host::Host;
+use crate::runtime::{Clock, Runtime};
+use crate::store::Store;
+
+/// How many failures are kept for `flush` and `close` to report.
+const REMEMBERED_FAILURES: usize = 64;
+
+/// Batches entries, uploads the batches, and lists them in the queue's manifest.
+///
+/// A handle is shared by reference: every method takes `&self`. One that is
+/// dropped without [`close`](Self::close) logs a warning and delivers what it
+/// holds in the background, as long as its runtime runs.
+#[derive(Debug)]
+pub struct Producer {
+    engine: Arc<Engine<ProducerRole>>,
+}
+
+/// What [`Producer::produce`] returns: how to follow the entries.
+#[derive(Clone, Debug)]
+pub struct WriteHandle {
+    /// Tells when the entries are durable.
+    pub watcher: DurabilityWatcher,
+    /// The wall-clock time that the entries were stamped with, in milliseconds since the Unix epoch.
+    pub ingestion_time_ms: i64,
+}
+
+/// Tells when a submission is durable, or that it will not be.
+#[derive(Clone, Debug)]
+pub struct DurabilityWatcher {
+    batch: Arc<Settlement>,
+}
+
+/// The fate of one batch, shared by all who wait for it.
+#[derive(Debug, Default)]
+struct Settlement {
+    outcome: OnceLock<Result<(), DeliveryError>>,
+    settled: Event,
+}
+
+/// What a producer has done so far, and what it holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProducerStats {
+    /// Batches that became durable.
+    pub batches_durable: u64,
+    /// Batches that were given up, or whose outcome is unknown.
+    pub batches_failed: u64,
+    /// Manifest swaps sent.
+    pub swaps: u64,
+    /// Manifest swaps that were answered with a conflict.
+    pub conflicts: u64,
+    /// Bytes submitted and not settled.
+    pub buffered_bytes: usize,
+    /// Batches past sealing and not settled.
+    pub inflight_batches: usize,
+}
+
+impl DurabilityWatcher {
+    /// How it ended, or `None` while it has not.
+    #[must_use]
+    pub fn result(&self) -> Option<Result<(), DeliveryError>> {
+        self.batch.outcome.get().cloned()
+    }
+
+    /// Waits until the entries are uploaded and listed. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`DeliveryError::NotDelivered`] when they are not in the queue and never will be;
+    /// [`DeliveryError::Unknown`] when they may be.
+    pub async fn await_durable(&self) -> Result<(), DeliveryError> {
+        loop {
+            let listener = self.batch.settled.listen();
+            if let Some(outcome) = self.result() {
+                return outcome;
+            }
+            listener.await;
+        }
+    }
+}
+
+#[derive(Debug)]
+struct ProducerRole {
+    machine: core::Producer,
+    unsettled: BTreeMap<BatchId, Arc<Settlement>>,
+    /// Told whenever a batch is settled, and at the end.
+    settled: Arc<Event>,
+    /// Told one by one when there is room.
+    room: Arc<Event>,
+    failures: VecDeque<(BatchId, DeliveryError)>,
+    /// Failures up to here were reported by a flush.
+    reported: Option<BatchId>,
+    stage: Stage,
+    /// `close` was called, or the handle was dropped.
+    let_go: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Running,
+    Closed,
+    /// The runtime dropped the loop.
+    Stopped,
+}
+
+/// What a flush waits for, and which failures it reports.
+#[derive(Clone, Copy)]
+struct FlushScope {
+    through: Option<BatchId>,
+    reported: Option<BatchId>,
+}
+
+impl ProducerRole {
+    fn submit(
+        &mut self,
+        now: core::Now,
+        submission: Submission,
+    ) -> Result<WriteHandle, (SubmitError, Option<EventListener>)> {
+        if self.stage == Stage::Stopped {
+            return Err((SubmitError::Stopped(submission), None));
+        }
+        match self.machine.submit(now, submission) {
+            Ok(receipt) => {
+                let batch = Arc::clone(self.unsettled.entry(receipt.batch).or_default());
+                // Whoever waits behind us may fit as well.
+                self.room.notify(1);
+                let watcher = DurabilityWatcher { batch };
+                Ok(WriteHandle { watcher, ingestion_time_ms: receipt.ingestion_time.0 })
+            }
+            Err(error @ SubmitError::Full(_)) => Err((error, Some(self.room.listen()))),
+            Err(error) => Err((error, None)),
+        }
+    }
+
+    fn flush_scope(&self) -> FlushScope {
+        let through = self.unsettled.last_key_value().map(|(id, _)| *id);
+        let last_failure = self.failures.back().map(|(id, _)| *id);
+        FlushScope { through: through.max(last_failure), reported: self.reported }
+    }
+
+    /// Whether everything in the scope is settled, and if so, how.
+    fn flushed(&mut self, scope: FlushScope) -> Option<Result<(), DeliveryError>> {
+        let first = self.unsettled.first_key_value().map(|(id, _)| *id);
+        if first.is_some_and(|first| Some(first) <= scope.through) {
+            return None;
+        }
+        self.reported = self.reported.max(scope.through);
+        let in_scope = |id: BatchId| Some(id) > scope.reported && Some(id) <= scope.through;
+        let failure = self.failures.iter().find(|(id, _)| in_scope(*id));
+        Some(failure.map_or(Ok(()), |(_, error)| Err(error.clone())))
+    }
+
+    fn settle(&mut self, batch: BatchId, outcome: Result<(), DeliveryError>) {
+        if let Err(error) = &outcome {
+            tracing::warn!(%error, "a batch did not become durable");
+            if self.failures.len() == REMEMBERED_FAILURES {
+                self.failures.pop_front();
+            }
+            self.failures.push_back((batch, error.clone()));
+        }
+        if let Some(settlement) = self.unsettled.remove(&batch) {
+            settlement.outcome.set(outcome).expect("a batch is settled once");
+            settlement.settled.notify(usize::MAX);
+        }
+        self.settled.notify(usize::MAX);
+    }
+}
+
+impl Role for ProducerRole {
+    type Machine = core::Producer;
+
+    fn machine(&mut self) -> &mut core::Producer {
+        &mut self.machine
+    }
+
+    fn handle_event(&mut self, event: ProducerEvent) {
+        match event {
+            ProducerEvent::Settled { batch, outcome } => self.settle(batch, outcome),
+            ProducerEvent::Ready => {
+                self.room.notify(1);
+            }
+            ProducerEvent::Closed => {
+                self.stage = Stage::Closed;
+                self.settled.notify(usize::MAX);
+                self.room.notify(usize::MAX);
+            }
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        self.stage == Stage::Closed
+    }
+
+    fn handle_stop(&mut self) {
+        self.stage = Stage::Stopped;
+        if !self.unsettled.is_empty() {
+            let batches = self.unsettled.len();
+            tracing::error!(batches, "the runtime stopped before these batches were settled");
+        }
+        while let Some((batch, _)) = self.unsettled.first_key_value() {
+            let error = DeliveryError::Unknown(DeliveryFailure::Stopped);
+            self.settle(*batch, Err(error));
+        }
+        self.settled.notify(usize::MAX);
+        self.room.notify(usize::MAX);
+    }
+}
+
+impl Producer {
+    /// A producer over a store, on a runtime. Adapters offer more convenient constructors.
+    ///
+    /// `config.store` is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] when a field of the configuration cannot work.
+    pub fn with_store(
+        config: &ProducerConfig,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        runtime: Arc<dyn Runtime>,
+    ) -> Result<Self, ConfigError> {
+        let machine = core::Producer::new(config.to_core(), runtime.entropy())?;
+        let role = ProducerRole {
+            machine,
+            unsettled: BTreeMap::new(),
+            settled: Arc::new(Event::new()),
+            room: Arc::new(Event::new()),
+            failures: VecDeque::new(),
+            reported: None,
+            stage: Stage::Running,
+            let_go: false,
+        };
+        Ok(Self { engine: Engine::start(Host { runtime, store, clock }, role) })
+    }
+
+    /// Submits entries, which stay together and in order, and metadata about them.
+    ///
+    /// Returns as soon as they are in the open batch; the handle's watcher
+    /// tells when they are durable. Waits while `max_buffered_bytes` are held.
+    /// Cancel-safe: a call that is dropped while it waits has submitted nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`], with the submission in it: it has no entries, is too
+    /// large to ever be held, or the producer takes no more. Never [`SubmitError::Full`].
+    pub async fn produce(
+        &self,
+        entries: Vec<Bytes>,
+        metadata: Bytes,
+    ) -> Result<WriteHandle, SubmitError> {
+        let mut submission = Submission { entries, metadata };
+        loop {
+            match self.engine.with(|role, now| role.submit(now, submission)) {
+                Ok(handle) => return Ok(handle),
+                Err((error, Some(listener))) => {
+                    submission = error.into_submission();
+                    listener.await;
+                }
+                Err((error, None)) => return Err(error),
+            }
+        }
+    }
+
+    /// Seals the open batch, and waits until everything submitted so far is settled. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// The first failure of a batch that no `flush` has reported yet, whether
+    /// this call or the timer sealed it.
+    pub async fn flush(&self) -> Result<(), DeliveryError> {
+        let scope = self.engine.with(|role, now| {
+            role.machine.flush(now);
+            role.flush_scope()
+        });
+        self.wait_flushed(scope).await
+    }
+
+    async fn wait_flushed(&self, scope: FlushScope) -> Result<(), DeliveryError> {
+        loop {
+            let checked = self.engine.with(|role, _| match role.flushed(scope) {
+                Some(result) => Ok(result),
+                None => Err(role.settled.listen()),
+            });
+            match checked {
+                Ok(result) => return result,
+                Err(listener) => listener.await,
+            }
+        }
+    }
+
+    /// Takes no more submissions, and waits until everything submitted is settled.
+    ///
+    /// Ends within `delivery_timeout` and `request_timeout` together. Calling it
+    /// again is harmless. Cancel-safe: closing goes on in the background.
+    ///
+    /// # Errors
+    ///
+    /// As [`flush`](Self::flush).
+    pub async fn close(&self) -> Result<(), DeliveryError> {
+        let scope = self.engine.with(|role, now| {
+            role.let_go = true;
+            role.machine.close(now);
+            role.flush_scope()
+        });
+        self.wait_flushed(scope).await?;
+        loop {
+            let listener = self.engine.look(|role| {
+                (role.stage == Stage::Running).then(|| role.settled.listen())
+            });
+            match listener {
+                Some(listener) => listener.await,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// What was done so far, and what is held.
+    #[must_use]
+    pub fn stats(&self) -> ProducerStats {
+        self.engine.look(|role| {
+            let stats = role.machine.stats();
+            ProducerStats {
+                batches_durable: stats.batches_durable,
+                batches_failed: stats.batches_failed,
+                swaps: stats.swaps,
+                conflicts: stats.conflicts,
+                buffered_bytes: role.machine.buffered_bytes(),
+                inflight_batches: role.machine.inflight_batches(),
+            }
+        })
+    }
+
+    /// The fraction of manifest swaps that met a conflict; zero before the first.
+    #[must_use]
+    pub fn conflict_rate(&self) -> f64 {
+        let stats = self.stats();
+        if stats.swaps == 0 { 0.0 } else { stats.conflicts as f64 / stats.swaps as f64 }
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        self.engine.with(|role, now| {
+            if role.let_go || role.stage != Stage::Running {
+                return;
+            }
+            let bytes = role.machine.buffered_bytes();
+            tracing::warn!(bytes, "a producer was dropped without `close`; delivering in the background");
+            role.let_go = true;
+            role.machine.close(now);
+        });
+    }
+}
