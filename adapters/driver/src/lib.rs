@@ -7,6 +7,6 @@ mod local;
 mod runtime;
 mod store;
 
-pub use local::LocalDirectory;
+pub use local::{LocalDirectory, LocalFiles};
 pub use runtime::{BoxFuture, Clock, Runtime, SystemClock};
 pub use store::{Store, StoreFailure};
