@@ -25,7 +25,7 @@ pub use buffer_core::{
 pub use config::{CompressionType, ConfigError, ConsumerConfig, ProducerConfig, StoreLocation};
 pub use consumer::{Consumer, ConsumerStats};
 pub use fetch::{FetchError, FetchHandle};
-pub use local::LocalDirectory;
+pub use local::{LocalDirectory, LocalFiles};
 pub use producer::{DurabilityWatcher, Producer, ProducerStats, WriteHandle};
 pub use runtime::{BoxFuture, Clock, Runtime, SystemClock};
 pub use store::{Store, StoreFailure};
