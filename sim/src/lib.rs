@@ -1,1 +1,58 @@
-//! opendata-buffer-sim
+//! Deterministic simulation of opendata-buffer: virtual time, a scripted store, one seed.
+//!
+//! A [`SimRuntime`] is a world of its own. Nothing in it sleeps, and it has
+//! one thread: when no task can go on, virtual time moves to the next timer. A
+//! [`Process`] is a part of the world that has a wall clock of its own and can
+//! crash. A [`SimStore`] belongs to the world, not to a process: a request that
+//! it has accepted takes its course, whatever becomes of the one who asked.
+//!
+//! Every random choice comes from the seed, so that the same seed gives the same
+//! [`trace`](SimRuntime::trace_hash).
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use buffer_core::{Condition, Location, StoreErrorKind, WriteOutcome};
+//! use buffer_driver::Store;
+//! use buffer_sim::{Latency, Profile, SimRuntime, SimStore, Verdict};
+//!
+//! let runtime = SimRuntime::new(7);
+//! let store = SimStore::new(&runtime, Profile::S3);
+//! store.set_latency(Latency::fixed(Duration::from_millis(20)));
+//! let location = Location::new("queue/manifest");
+//!
+//! runtime.block_on(async {
+//!     // The first reply is lost, though the write took effect ...
+//!     let rule = store.fault(|request| match request.number {
+//!         1 => Verdict::ApplyThenFail(StoreErrorKind::Transient),
+//!         _ => Verdict::Pass,
+//!     });
+//!     let lost = store.write(&location, vec!["one".into()], Condition::Absent).await;
+//!     assert_eq!(lost.expect_err("its reply was lost").kind, StoreErrorKind::Transient);
+//!     drop(rule);
+//!
+//!     // ... and the second attempt meets it.
+//!     let again = store.write(&location, vec!["two".into()], Condition::Absent).await;
+//!     assert_eq!(again.expect("it was answered"), WriteOutcome::Conflict);
+//! });
+//!
+//! assert_eq!(runtime.elapsed(), Duration::from_millis(40));
+//! assert_eq!(store.object(&location).expect("it was stored").bytes, "one");
+//! ```
+
+mod clock;
+mod executor;
+mod oneshot;
+mod process;
+mod runtime;
+mod store;
+mod timer;
+mod trace;
+
+pub use clock::SimClock;
+pub use process::{Join, Process, ProcessId};
+pub use runtime::{SimOptions, SimRuntime};
+pub use store::{
+    Applied, Counts, FaultGuard, Jitter, Latency, Operation, Profile, Request, SimStore, Verdict,
+};
+pub use timer::Sleep;

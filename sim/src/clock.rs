@@ -1,0 +1,105 @@
+//! Wall clocks, right and wrong.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, SystemTime};
+
+use buffer_core::UnixMillis;
+use buffer_driver::Clock;
+
+use crate::runtime::SimRuntime;
+
+/// What the clock showed at some point in virtual time, and whether it has gone on since.
+#[derive(Clone, Copy)]
+struct Anchor {
+    shown: SystemTime,
+    at: Duration,
+    frozen: bool,
+}
+
+/// A wall clock that follows virtual time until it is set, stopped or started again.
+///
+/// Clones are handles of the same clock.
+///
+/// ```
+/// use std::time::Duration;
+/// use buffer_driver::Clock;
+/// use buffer_sim::SimRuntime;
+///
+/// let runtime = SimRuntime::new(1);
+/// let (right, wrong) = (runtime.clock(), runtime.clock());
+/// wrong.jump_back(Duration::from_secs(60));
+/// runtime.advance(Duration::from_secs(5));
+/// let behind = right.now().duration_since(wrong.now());
+/// assert_eq!(behind.expect("it was set back"), Duration::from_secs(60));
+/// ```
+#[derive(Clone)]
+pub struct SimClock {
+    runtime: SimRuntime,
+    anchor: Arc<Mutex<Anchor>>,
+}
+
+impl SimClock {
+    pub(crate) fn new(runtime: SimRuntime, shown: SystemTime) -> Self {
+        let anchor = Anchor { shown, at: runtime.elapsed(), frozen: false };
+        Self { runtime, anchor: Arc::new(Mutex::new(anchor)) }
+    }
+
+    /// Sets what the clock shows.
+    pub fn set(&self, shown: SystemTime) {
+        let at = self.runtime.elapsed();
+        let mut anchor = self.anchor();
+        (anchor.shown, anchor.at) = (shown, at);
+    }
+
+    /// Sets the clock forward.
+    pub fn jump(&self, by: Duration) {
+        self.set(self.now() + by);
+    }
+
+    /// Sets the clock back.
+    pub fn jump_back(&self, by: Duration) {
+        self.set(self.now() - by);
+    }
+
+    /// Stops the clock.
+    pub fn freeze(&self) {
+        self.set(self.now());
+        self.anchor().frozen = true;
+    }
+
+    /// Lets the clock go on from what it shows.
+    pub fn thaw(&self) {
+        self.set(self.now());
+        self.anchor().frozen = false;
+    }
+
+    /// The time of day as core counts it.
+    #[must_use]
+    pub fn unix_millis(&self) -> UnixMillis {
+        let epoch = SystemTime::UNIX_EPOCH;
+        let millis = match self.now().duration_since(epoch) {
+            Ok(since) => i64::try_from(since.as_millis()),
+            Err(before) => i64::try_from(before.duration().as_millis()).map(|millis| -millis),
+        };
+        UnixMillis(millis.expect("a simulated clock stays within some hundred million years"))
+    }
+
+    fn anchor(&self) -> MutexGuard<'_, Anchor> {
+        self.anchor.lock().expect("nothing panics while it holds a clock")
+    }
+}
+
+impl Clock for SimClock {
+    fn now(&self) -> SystemTime {
+        let elapsed = self.runtime.elapsed();
+        let anchor = *self.anchor();
+        if anchor.frozen { anchor.shown } else { anchor.shown + (elapsed - anchor.at) }
+    }
+}
+
+impl fmt::Debug for SimClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SimClock").field(&self.now()).finish()
+    }
+}

@@ -1,0 +1,326 @@
+//! The one thread of a world: its tasks, its virtual time, and what happens next.
+//!
+//! No task is polled, woken or dropped while the state is locked: each of these
+//! may run code that spawns, wakes, sleeps or crashes a process.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use buffer_driver::BoxFuture;
+use fastrand::Rng;
+
+use crate::process::ProcessId;
+use crate::runtime::SimOptions;
+use crate::timer::Timers;
+use crate::trace::Trace;
+
+/// Names one task of one world; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TaskId(u64);
+
+struct Task {
+    process: ProcessId,
+    /// Out while it is polled; never here for a future that stays on the stack of `block_on`.
+    future: Option<BoxFuture<'static, ()>>,
+    waker: Waker,
+    queued: bool,
+}
+
+/// Everything that the world's events change.
+pub(crate) struct State {
+    /// Virtual time since the world began.
+    pub(crate) now: Duration,
+    pub(crate) timers: Timers,
+    pub(crate) entropy: Rng,
+    /// Whose task is being polled.
+    pub(crate) current: ProcessId,
+    tasks: BTreeMap<TaskId, Task>,
+    tasks_created: u64,
+    ready: VecDeque<TaskId>,
+    processes_created: u32,
+    crashed: BTreeSet<ProcessId>,
+    running: bool,
+}
+
+/// A world, shared by its handles.
+pub(crate) struct World {
+    pub(crate) seed: u64,
+    pub(crate) options: SimOptions,
+    state: Mutex<State>,
+    trace: Mutex<Trace>,
+}
+
+struct TaskWaker {
+    world: Weak<World>,
+    task: TaskId,
+}
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if let Some(world) = self.world.upgrade() {
+            world.state().make_ready(self.task);
+        }
+    }
+}
+
+impl State {
+    fn make_ready(&mut self, id: TaskId) {
+        if let Some(task) = self.tasks.get_mut(&id)
+            && !task.queued
+        {
+            task.queued = true;
+            self.ready.push_back(id);
+        }
+    }
+
+    pub(crate) fn is_crashed(&self, process: ProcessId) -> bool {
+        self.crashed.contains(&process)
+    }
+}
+
+/// What the thread does next.
+enum Next {
+    Task(TaskId, BoxFuture<'static, ()>, Waker),
+    Main(Waker),
+    Timer(Waker),
+    Nothing,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, options: SimOptions, entropy: Rng) -> Self {
+        let state = State {
+            now: Duration::ZERO,
+            timers: Timers::default(),
+            entropy,
+            current: ProcessId::WORLD,
+            tasks: BTreeMap::new(),
+            tasks_created: 0,
+            ready: VecDeque::new(),
+            processes_created: 0,
+            crashed: BTreeSet::new(),
+            running: false,
+        };
+        Self { seed, options, state: Mutex::new(state), trace: Mutex::default() }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing panics while it holds the state")
+    }
+
+    pub(crate) fn trace(&self) -> MutexGuard<'_, Trace> {
+        self.trace.lock().expect("nothing panics while it holds the trace")
+    }
+
+    pub(crate) fn create_process(&self) -> ProcessId {
+        let mut state = self.state();
+        state.processes_created += 1;
+        ProcessId::new(state.processes_created)
+    }
+
+    /// Starts a task; one of a crashed process is dropped instead.
+    pub(crate) fn spawn(self: &Arc<Self>, process: ProcessId, future: BoxFuture<'static, ()>) {
+        let refused = {
+            let mut state = self.state();
+            if state.is_crashed(process) {
+                Some(future)
+            } else {
+                self.add_task(&mut state, process, Some(future));
+                None
+            }
+        };
+        drop(refused);
+    }
+
+    fn add_task(
+        self: &Arc<Self>,
+        state: &mut State,
+        process: ProcessId,
+        future: Option<BoxFuture<'static, ()>>,
+    ) -> TaskId {
+        state.tasks_created += 1;
+        let id = TaskId(state.tasks_created);
+        let waker = Waker::from(Arc::new(TaskWaker { world: Arc::downgrade(self), task: id }));
+        state.tasks.insert(id, Task { process, future, waker, queued: false });
+        state.make_ready(id);
+        id
+    }
+
+    /// Starts no more tasks of a process from here on; says whether it was alive.
+    pub(crate) fn mark_crashed(&self, process: ProcessId) -> bool {
+        self.state().crashed.insert(process)
+    }
+
+    /// Drops every task of a process, in the order of their creation.
+    ///
+    /// The task that is running is dropped when it next returns.
+    pub(crate) fn drop_tasks_of(&self, process: ProcessId) {
+        let dropped = self.take_tasks(|task| task.process == process);
+        drop(dropped);
+    }
+
+    /// Drops every task; those that their `Drop` code spawns as well.
+    pub(crate) fn drop_all_tasks(&self) {
+        loop {
+            let dropped = self.take_tasks(|task| task.future.is_some());
+            if dropped.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn take_tasks(&self, which: impl Fn(&Task) -> bool) -> Vec<Task> {
+        let mut state = self.state();
+        let ids = state.tasks.iter().filter(|(_, task)| which(task)).map(|(id, _)| *id);
+        let ids: Vec<TaskId> = ids.collect();
+        ids.iter().filter_map(|id| state.tasks.remove(id)).collect()
+    }
+
+    /// Runs the world until `future` is done.
+    pub(crate) fn run_until<F: Future>(self: &Arc<Self>, future: F) -> F::Output {
+        let mut future = pin!(future);
+        let mut run = Run::begin(self);
+        let main = self.add_task(&mut self.state(), ProcessId::WORLD, None);
+        run.main = Some(main);
+        let horizon = run.began.saturating_add(self.options.time_budget);
+        loop {
+            match self.next(run.main, horizon) {
+                Next::Main(waker) => {
+                    let poll = future.as_mut().poll(&mut Context::from_waker(&waker));
+                    if let Poll::Ready(output) = poll {
+                        return output;
+                    }
+                }
+                Next::Task(id, task, waker) => self.poll_task(id, task, &waker),
+                Next::Timer(waker) => waker.wake(),
+                Next::Nothing => self.panic_stuck(),
+            }
+            run.count_step();
+        }
+    }
+
+    /// Runs everything that is due within `duration`, and ends exactly then.
+    pub(crate) fn run_for(self: &Arc<Self>, duration: Duration) {
+        let mut run = Run::begin(self);
+        let end = run.began.saturating_add(duration);
+        loop {
+            match self.next(None, end) {
+                Next::Task(id, task, waker) => self.poll_task(id, task, &waker),
+                Next::Timer(waker) => waker.wake(),
+                Next::Main(_) => unreachable!("there is no future on the stack"),
+                Next::Nothing => break,
+            }
+            run.count_step();
+        }
+        self.state().now = end;
+    }
+
+    /// Takes what comes next: a task that is ready, or else the next timer up to `horizon`.
+    fn next(&self, main: Option<TaskId>, horizon: Duration) -> Next {
+        let mut state = self.state();
+        while let Some(id) = state.ready.pop_front() {
+            // Woken and then dropped with its process.
+            let Some(task) = state.tasks.get_mut(&id) else { continue };
+            task.queued = false;
+            let (waker, process) = (task.waker.clone(), task.process);
+            let next = match task.future.take() {
+                Some(future) => Next::Task(id, future, waker),
+                None if main == Some(id) => Next::Main(waker),
+                // It panicked in an earlier run.
+                None => continue,
+            };
+            state.current = process;
+            drop(state);
+            self.trace().note(b't', id.0);
+            return next;
+        }
+        // One timer at a time: what it sets off is over before the next one fires, even at the same instant.
+        let Some((deadline, waker)) = state.timers.take_due(horizon) else { return Next::Nothing };
+        state.now = state.now.max(deadline);
+        Next::Timer(waker)
+    }
+
+    fn poll_task(&self, id: TaskId, mut future: BoxFuture<'static, ()>, waker: &Waker) {
+        let poll = future.as_mut().poll(&mut Context::from_waker(waker));
+        let finished = {
+            let mut state = self.state();
+            state.current = ProcessId::WORLD;
+            match (poll, state.tasks.get_mut(&id)) {
+                (Poll::Pending, Some(task)) => {
+                    task.future = Some(future);
+                    return;
+                }
+                (Poll::Ready(()), _) => (future, state.tasks.remove(&id)),
+                // Its process crashed while it ran.
+                (Poll::Pending, None) => (future, None),
+            }
+        };
+        drop(finished);
+    }
+
+    fn panic_stuck(&self) -> ! {
+        let (now, waiting, next) = {
+            let state = self.state();
+            (state.now, state.tasks.len(), state.timers.next_deadline())
+        };
+        let (seed, budget) = (self.seed, self.options.time_budget);
+        match next {
+            None => panic!(
+                "deadlock at {now:?} of virtual time (seed {seed}): {waiting} tasks wait, none is ready and no timer is left"
+            ),
+            Some(next) => panic!(
+                "no end at {now:?} of virtual time (seed {seed}): the next timer is at {next:?}, and a run may take {budget:?}"
+            ),
+        }
+    }
+}
+
+/// One call that runs the world; ends with it, also by a panic.
+struct Run<'a> {
+    world: &'a World,
+    main: Option<TaskId>,
+    began: Duration,
+    steps: u64,
+}
+
+impl<'a> Run<'a> {
+    fn begin(world: &'a World) -> Self {
+        let (nested, began) = {
+            let mut state = world.state();
+            (std::mem::replace(&mut state.running, true), state.now)
+        };
+        assert!(!nested, "a world that runs cannot be run from within");
+        Self { world, main: None, began, steps: 0 }
+    }
+
+    fn count_step(&mut self) {
+        self.steps += 1;
+        let budget = self.world.options.step_budget;
+        if self.steps > budget {
+            let now = self.world.state().now;
+            let seed = self.world.seed;
+            panic!(
+                "no end at {now:?} of virtual time (seed {seed}): the run took more than {budget} steps"
+            );
+        }
+    }
+}
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        let main = {
+            let mut state = self.world.state();
+            state.running = false;
+            state.current = ProcessId::WORLD;
+            self.main.and_then(|id| state.tasks.remove(&id))
+        };
+        drop(main);
+    }
+}

@@ -1,0 +1,163 @@
+//! Processes: parts of a world that crash by themselves.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use buffer_core::Instant;
+use buffer_driver::{BoxFuture, Runtime};
+
+use crate::clock::SimClock;
+use crate::oneshot;
+use crate::runtime::SimRuntime;
+
+/// Names one process of one world; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProcessId(u32);
+
+impl ProcessId {
+    /// What belongs to no process: the store, the test itself.
+    pub const WORLD: Self = Self(0);
+
+    pub(crate) const fn new(number: u32) -> Self {
+        Self(number)
+    }
+}
+
+impl fmt::Display for ProcessId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "p{}", self.0)
+    }
+}
+
+/// A part of a world with a wall clock of its own, which can crash without the rest.
+///
+/// It is the runtime of what runs in it. A crash is final: what restarts is a
+/// new process. Clones are handles of the same process.
+///
+/// ```
+/// use std::time::Duration;
+/// use buffer_driver::Runtime;
+/// use buffer_sim::SimRuntime;
+///
+/// let runtime = SimRuntime::new(1);
+/// let process = runtime.process("producer");
+/// let work = process.start(runtime.sleep(Duration::from_secs(10)));
+/// runtime.advance(Duration::from_secs(1));
+/// process.crash();
+/// assert_eq!(runtime.block_on(work), None);
+/// ```
+#[derive(Clone)]
+pub struct Process {
+    runtime: SimRuntime,
+    id: ProcessId,
+    name: Arc<str>,
+    clock: SimClock,
+}
+
+impl Process {
+    pub(crate) fn new(runtime: SimRuntime, id: ProcessId, name: &str) -> Self {
+        let clock = runtime.clock();
+        Self { runtime, id, name: name.into(), clock }
+    }
+
+    /// Which process this is.
+    #[must_use]
+    pub const fn id(&self) -> ProcessId {
+        self.id
+    }
+
+    /// What it was called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its wall clock.
+    #[must_use]
+    pub const fn clock(&self) -> &SimClock {
+        &self.clock
+    }
+
+    /// Starts a task in this process, with a handle to wait for it.
+    pub fn start<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> Join<T> {
+        let (task, handle) = join(future);
+        self.spawn(task);
+        handle
+    }
+
+    /// Drops every task of this process at once, and every task that it would start later.
+    ///
+    /// A task that crashes its own process ends where it next waits.
+    pub fn crash(&self) {
+        let world = self.runtime.world();
+        if world.mark_crashed(self.id) {
+            self.runtime.record(format_args!("{} crashed", self.id));
+            world.drop_tasks_of(self.id);
+        }
+    }
+
+    /// Whether it has crashed.
+    #[must_use]
+    pub fn is_crashed(&self) -> bool {
+        self.runtime.world().state().is_crashed(self.id)
+    }
+}
+
+impl Runtime for Process {
+    fn monotonic(&self) -> Instant {
+        self.runtime.monotonic()
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        self.runtime.world().spawn(self.id, task);
+    }
+
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        self.spawn(self.runtime.blocking_task(work));
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()> {
+        self.runtime.sleep_until(deadline)
+    }
+
+    fn entropy(&self) -> u64 {
+        self.runtime.entropy()
+    }
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Process({}, {:?})", self.id, self.name)
+    }
+}
+
+/// Waits for a task: its result, or `None` if it was dropped before it had one.
+#[must_use = "the task runs either way, but nobody hears of it"]
+pub struct Join<T>(oneshot::Receiver<T>);
+
+impl<T> Future for Join<T> {
+    type Output = Option<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        Pin::new(&mut self.0).poll(context)
+    }
+}
+
+impl<T> fmt::Debug for Join<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Join")
+    }
+}
+
+pub(crate) fn join<T: Send + 'static>(
+    future: impl Future<Output = T> + Send + 'static,
+) -> (BoxFuture<'static, ()>, Join<T>) {
+    let (sender, receiver) = oneshot::channel();
+    (Box::pin(async move { sender.send(future.await) }), Join(receiver))
+}

@@ -1,0 +1,242 @@
+//! The handle of a world, and the driver's runtime on it.
+
+use std::fmt;
+use std::future::Future;
+use std::hash::Hasher as _;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use buffer_core::Instant;
+use buffer_driver::{BoxFuture, Runtime};
+use fastrand::Rng;
+use siphasher::sip::SipHasher13;
+
+use crate::clock::SimClock;
+use crate::executor::World;
+use crate::process::{Join, Process, ProcessId, join};
+use crate::timer::Sleep;
+
+/// What a world is like, beside its seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SimOptions {
+    /// The time of day at which the world begins.
+    pub start: SystemTime,
+    /// How long work given to `spawn_blocking` takes.
+    pub cpu_delay: Duration,
+    /// How much virtual time one run may take before it counts as endless.
+    pub time_budget: Duration,
+    /// How many steps one run may take before it counts as endless.
+    pub step_budget: u64,
+}
+
+impl Default for SimOptions {
+    /// The first day of 2024, work that takes no time, one day, ten million steps.
+    fn default() -> Self {
+        Self {
+            start: SystemTime::UNIX_EPOCH + Duration::from_secs(1_704_067_200),
+            cpu_delay: Duration::ZERO,
+            time_budget: Duration::from_secs(24 * 60 * 60),
+            step_budget: 10_000_000,
+        }
+    }
+}
+
+/// A world with virtual time, and the runtime of what belongs to no process.
+///
+/// Tasks run in the order in which they became ready. When none is, time moves
+/// to the next timer. Clones are handles of the same world.
+///
+/// A task that holds a handle keeps its world alive: [`SimRuntime::shutdown`]
+/// ends that.
+///
+/// ```
+/// use std::time::Duration;
+/// use buffer_sim::SimRuntime;
+///
+/// let runtime = SimRuntime::new(1);
+/// runtime.block_on(runtime.sleep(Duration::from_secs(3600)));
+/// assert_eq!(runtime.elapsed(), Duration::from_secs(3600));
+/// ```
+#[derive(Clone)]
+pub struct SimRuntime {
+    world: Arc<World>,
+}
+
+impl SimRuntime {
+    /// A world of this seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self::with_options(seed, SimOptions::default())
+    }
+
+    /// A world of this seed that is not like others.
+    #[must_use]
+    pub fn with_options(seed: u64, options: SimOptions) -> Self {
+        Self { world: Arc::new(World::new(seed, options, stream(seed, "entropy"))) }
+    }
+
+    /// Runs the world until `future` is done. What else is under way then stays where it is.
+    ///
+    /// # Panics
+    ///
+    /// When nothing can ever happen again (a deadlock), when a budget of
+    /// [`SimOptions`] is used up (a livelock), and when called from within a run.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.world.run_until(future)
+    }
+
+    /// Runs everything that is due within `duration`, and ends exactly then.
+    ///
+    /// With no duration at all it runs what is ready now.
+    ///
+    /// # Panics
+    ///
+    /// When a budget of [`SimOptions`] is used up, and when called from within a run.
+    pub fn advance(&self, duration: Duration) {
+        self.world.run_for(duration);
+    }
+
+    /// The world's monotonic time.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        Instant::from_origin(self.elapsed())
+    }
+
+    /// How much virtual time has passed since the world began.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.world.state().now
+    }
+
+    /// Waits for `duration`.
+    pub fn sleep(&self, duration: Duration) -> Sleep {
+        self.sleep_to(self.elapsed().saturating_add(duration))
+    }
+
+    fn sleep_to(&self, deadline: Duration) -> Sleep {
+        Sleep::new(Arc::downgrade(&self.world), deadline)
+    }
+
+    /// Starts a task that belongs to no process, with a handle to wait for it.
+    pub fn start<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> Join<T> {
+        let (task, handle) = join(future);
+        self.spawn(task);
+        handle
+    }
+
+    /// A new process, alive, with a clock that is right. The name is for the trace.
+    #[must_use]
+    pub fn process(&self, name: &str) -> Process {
+        let process = Process::new(self.clone(), self.world.create_process(), name);
+        self.record(format_args!("{} is {name}", process.id()));
+        process
+    }
+
+    /// A wall clock of its own that is right.
+    #[must_use]
+    pub fn clock(&self) -> SimClock {
+        SimClock::new(self.clone(), self.world.options.start + self.elapsed())
+    }
+
+    /// A source of random choices for one purpose.
+    ///
+    /// It depends on the seed and the purpose alone, so that one more choice
+    /// here changes none elsewhere.
+    #[must_use]
+    pub fn random(&self, purpose: &str) -> Rng {
+        stream(self.world.seed, purpose)
+    }
+
+    /// The seed.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.world.seed
+    }
+
+    /// Drops every task of every process, and of the world itself.
+    pub fn shutdown(&self) {
+        self.world.drop_all_tasks();
+    }
+
+    /// Adds a line to the trace, under the current time.
+    pub fn record(&self, line: fmt::Arguments<'_>) {
+        let now = self.elapsed();
+        self.world.trace().line(now, line);
+    }
+
+    /// The lines of the trace so far.
+    #[must_use]
+    pub fn trace(&self) -> Vec<String> {
+        self.world.trace().lines().to_vec()
+    }
+
+    /// One number for all that happened so far: the trace's lines, every step of a task, every draw of entropy.
+    #[must_use]
+    pub fn trace_hash(&self) -> u64 {
+        self.world.trace().hash()
+    }
+
+    /// The process whose task is running; [`ProcessId::WORLD`] outside of all.
+    #[must_use]
+    pub fn current_process(&self) -> ProcessId {
+        self.world.state().current
+    }
+
+    pub(crate) fn world(&self) -> &Arc<World> {
+        &self.world
+    }
+
+    /// The task that does blocking work: an event of its own, after the time that it takes.
+    pub(crate) fn blocking_task(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+        let computed = self.sleep(self.world.options.cpu_delay);
+        Box::pin(async move {
+            computed.await;
+            work();
+        })
+    }
+}
+
+impl Runtime for SimRuntime {
+    fn monotonic(&self) -> Instant {
+        self.now()
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        self.world.spawn(ProcessId::WORLD, task);
+    }
+
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        self.spawn(self.blocking_task(work));
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()> {
+        Box::pin(self.sleep_to(deadline.since_origin()))
+    }
+
+    fn entropy(&self) -> u64 {
+        let drawn = self.world.state().entropy.u64(..);
+        self.world.trace().note(b'e', drawn);
+        drawn
+    }
+}
+
+impl fmt::Debug for SimRuntime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimRuntime")
+            .field("seed", &self.world.seed)
+            .field("elapsed", &self.elapsed())
+            .finish_non_exhaustive()
+    }
+}
+
+fn stream(seed: u64, purpose: &str) -> Rng {
+    let mut hasher = SipHasher13::new_with_keys(seed, 0);
+    hasher.write(purpose.as_bytes());
+    Rng::with_seed(hasher.finish())
+}
+
+#[cfg(test)]
+mod tests;
