@@ -360,7 +360,8 @@ mod duration {
         }
 
         fn visit_i64<E: Error>(self, millis: i64) -> Result<Duration, E> {
-            let millis = u64::try_from(millis).map_err(|_| E::custom("a duration is not negative"))?;
+            let millis =
+                u64::try_from(millis).map_err(|_| E::custom("a duration is not negative"))?;
             self.visit_u64(millis)
         }
 
@@ -381,9 +382,15 @@ mod tests {
         let producer = ProducerConfig::default();
         let consumer = ConsumerConfig::default();
         let text = serde_json::to_string(&producer).expect("it is plain data");
-        assert_eq!(serde_json::from_str::<ProducerConfig>(&text).expect("it was just written"), producer);
+        assert_eq!(
+            serde_json::from_str::<ProducerConfig>(&text).expect("it was just written"),
+            producer
+        );
         let text = serde_json::to_string(&consumer).expect("it is plain data");
-        assert_eq!(serde_json::from_str::<ConsumerConfig>(&text).expect("it was just written"), consumer);
+        assert_eq!(
+            serde_json::from_str::<ConsumerConfig>(&text).expect("it was just written"),
+            consumer
+        );
         assert_eq!(producer.store, consumer.store);
         assert_eq!(producer.data_path_prefix, consumer.data_path_prefix);
         assert_eq!(producer.manifest_path, consumer.manifest_path);

@@ -63,7 +63,8 @@ impl Host {
             }
             Command::ReadBatch(read) => {
                 let request = self.read(&read.location, None);
-                let slip = Slip::new(machine, read.ticket, StoreOperation::ReadBatch, read.location);
+                let slip =
+                    Slip::new(machine, read.ticket, StoreOperation::ReadBatch, read.location);
                 self.answer_read(request, read.timeout, slip);
             }
             Command::Encode(encode) => {
@@ -131,19 +132,18 @@ impl Host {
         }
     }
 
-    /// Waits for a request, but no longer than `timeout`.
-    pub(crate) async fn within<T>(
+    /// Waits for a request, but no longer than `timeout` from now.
+    pub(crate) fn within<T: Send + 'static>(
         &self,
         timeout: Duration,
         request: Request<T>,
-    ) -> Result<T, StoreFailure> {
-        let deadline = self.runtime.monotonic() + timeout;
-        let sleep = self.runtime.sleep_until(deadline);
+    ) -> Request<T> {
+        let sleep = self.runtime.sleep_until(self.runtime.monotonic() + timeout);
         let timed_out = async move {
             sleep.await;
             Err(StoreFailure::from(StoreErrorKind::TimedOut))
         };
-        future::or(request, timed_out).await
+        Box::pin(future::or(request, timed_out))
     }
 }
 

@@ -20,7 +20,7 @@ pub use buffer_core::format::{FormatError, Metadata};
 pub use buffer_core::{
     AckError, AckRefusal, DeliveryError, DeliveryFailure, Ended, Fault, FlushError,
     InitializeError, ManifestError, NextError, SkipError, StoreError, StoreErrorKind,
-    StoreOperation, SubmitError, Submission,
+    StoreOperation, Submission, SubmitError,
 };
 pub use config::{CompressionType, ConfigError, ConsumerConfig, ProducerConfig, StoreLocation};
 pub use consumer::{Consumer, ConsumerStats};

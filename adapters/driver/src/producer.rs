@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, OnceLock};
 
 use buffer_core as core;
-use buffer_core::{BatchId, DeliveryError, DeliveryFailure, ProducerEvent, Submission, SubmitError};
+use buffer_core::{
+    BatchId, DeliveryError, DeliveryFailure, ProducerEvent, Submission, SubmitError,
+};
 use bytes::Bytes;
 use event_listener::{Event, EventListener};
 
@@ -317,9 +319,9 @@ impl Producer {
         });
         self.wait_flushed(scope).await?;
         loop {
-            let listener = self.engine.look(|role| {
-                (role.stage == Stage::Running).then(|| role.settled.listen())
-            });
+            let listener = self
+                .engine
+                .look(|role| (role.stage == Stage::Running).then(|| role.settled.listen()));
             match listener {
                 Some(listener) => listener.await,
                 None => return Ok(()),
@@ -358,7 +360,10 @@ impl Drop for Producer {
                 return;
             }
             let bytes = role.machine.buffered_bytes();
-            tracing::warn!(bytes, "a producer was dropped without `close`; delivering in the background");
+            tracing::warn!(
+                bytes,
+                "a producer was dropped without `close`; delivering in the background"
+            );
             role.let_go = true;
             role.machine.close(now);
         });
