@@ -92,6 +92,8 @@ pub enum StoreOperation {
     SwapManifest,
     /// Reading a batch.
     ReadBatch,
+    /// Opening the store.
+    Open,
 }
 
 impl fmt::Display for StoreOperation {
@@ -101,6 +103,7 @@ impl fmt::Display for StoreOperation {
             Self::ReadManifest => "reading manifest",
             Self::SwapManifest => "swapping manifest",
             Self::ReadBatch => "reading batch",
+            Self::Open => "opening",
         })
     }
 }

@@ -1,0 +1,66 @@
+//! The consumer on tokio.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use buffer_driver::{Clock, ConfigError, ConsumerConfig, Runtime, Store};
+use object_store::ObjectStore;
+
+use crate::open::open_store;
+use crate::runtime::TokioRuntime;
+use crate::store::ObjectStoreAdapter;
+
+/// Reads a queue's batches in order, as the only one who does.
+///
+/// Everything but its construction is on [`buffer_driver::Consumer`], to which it dereferences.
+#[derive(Debug)]
+pub struct Consumer(buffer_driver::Consumer);
+
+impl Consumer {
+    /// A consumer over the store that the configuration names, on the current tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`]: outside a runtime, for a field that cannot work, for a
+    /// store that cannot be opened or cannot compare and swap.
+    pub fn new(config: ConsumerConfig, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
+        let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::current()?);
+        let store = open_store(&config.store, &runtime)?;
+        buffer_driver::Consumer::with_store(&config, store, clock, runtime).map(Self)
+    }
+
+    /// A consumer over a client of your own. `config.store` is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], as [`new`](Self::new).
+    pub fn with_object_store(
+        config: ConsumerConfig,
+        client: Arc<dyn ObjectStore>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ConfigError> {
+        Self::with_store(config, Arc::new(ObjectStoreAdapter::new(client)?), clock)
+    }
+
+    /// A consumer over a store of your own. `config.store` is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`]: outside a runtime, or for a field that cannot work.
+    pub fn with_store(
+        config: ConsumerConfig,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ConfigError> {
+        let runtime = Arc::new(TokioRuntime::current()?);
+        buffer_driver::Consumer::with_store(&config, store, clock, runtime).map(Self)
+    }
+}
+
+impl Deref for Consumer {
+    type Target = buffer_driver::Consumer;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}

@@ -1,0 +1,164 @@
+//! The driver's store, over any `object_store` client that can compare and swap.
+
+use std::fmt;
+use std::sync::Arc;
+
+use buffer_driver::core::{
+    Condition, Location, Object, ReadOutcome, Rope, StoreErrorKind, UnixMillis, Version,
+    WriteOutcome,
+};
+use buffer_driver::{BoxFuture, ConfigError, Store, StoreFailure};
+use object_store::path::Path;
+use object_store::{
+    Error, GetOptions, ObjectStore, PutMode, PutOptions, PutPayload, PutResult, UpdateVersion,
+};
+
+/// An `object_store` client as a store for buffers.
+///
+/// The client's own retries should be off (`RetryConfig { max_retries: 0, .. }`):
+/// the buffer retries by itself, and knows after a lost reply what it may repeat.
+/// With retries on nothing is lost or repeated, but conflicts with itself cost requests.
+#[derive(Debug)]
+pub struct ObjectStoreAdapter {
+    client: Arc<dyn ObjectStore>,
+}
+
+impl fmt::Display for ObjectStoreAdapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.client.fmt(f)
+    }
+}
+
+impl ObjectStoreAdapter {
+    /// Takes a client.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::NoCompareAndSwap`] for a client that is known not to write on a condition.
+    pub fn new(client: Arc<dyn ObjectStore>) -> Result<Self, ConfigError> {
+        let store = client.to_string();
+        // The client's trait has no way to ask; these are the ones that answer `NotImplemented`.
+        let lacking = [
+            (
+                "LocalFileSystem",
+                "object_store's local file system cannot replace an object on a condition; give the directory's path instead",
+            ),
+            ("HttpStore", "WebDAV cannot replace an object on a condition"),
+        ];
+        match lacking.iter().find(|(name, _)| store.contains(name)) {
+            Some((_, reason)) => {
+                Err(ConfigError::NoCompareAndSwap { store, reason: (*reason).to_owned() })
+            }
+            None => Ok(Self { client }),
+        }
+    }
+
+    async fn put(
+        &self,
+        location: Location,
+        payload: Rope,
+        condition: Condition,
+    ) -> Result<WriteOutcome, StoreFailure> {
+        let path = parse(&location)?;
+        let mode = match condition {
+            Condition::Absent => PutMode::Create,
+            Condition::Version(version) => PutMode::Update(UpdateVersion {
+                e_tag: version.e_tag.as_deref().map(str::to_owned),
+                version: version.generation.as_deref().map(str::to_owned),
+            }),
+        };
+        let swaps = matches!(mode, PutMode::Update(_));
+        let payload = PutPayload::from_iter(payload);
+        let result = self.client.put_opts(&path, payload, PutOptions::from(mode)).await;
+        match result {
+            Ok(PutResult { e_tag: None, version: None, .. }) => Err(StoreFailure::new(
+                StoreErrorKind::Unsupported,
+                "the store names no version of what it wrote",
+            )),
+            Ok(result) => Ok(WriteOutcome::Stored(version_of(result.e_tag, result.version))),
+            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {
+                Ok(WriteOutcome::Conflict)
+            }
+            // Some stores answer so when the object that was to be replaced is gone.
+            Err(Error::NotFound { .. }) if swaps => Ok(WriteOutcome::Conflict),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    async fn get(
+        &self,
+        location: Location,
+        unless: Option<Version>,
+    ) -> Result<ReadOutcome, StoreFailure> {
+        let path = parse(&location)?;
+        let if_none_match = unless.as_ref().and_then(|version| version.e_tag.as_deref());
+        let options =
+            GetOptions { if_none_match: if_none_match.map(str::to_owned), ..GetOptions::default() };
+        let found = match self.client.get_opts(&path, options).await {
+            Ok(found) => found,
+            Err(Error::NotFound { .. }) => return Ok(ReadOutcome::Missing),
+            Err(Error::NotModified { .. }) => return Ok(ReadOutcome::NotModified),
+            Err(error) => return Err(failure(error)),
+        };
+        let meta = found.meta.clone();
+        if meta.e_tag.is_none() && meta.version.is_none() {
+            return Err(StoreFailure::new(
+                StoreErrorKind::Unsupported,
+                "the store names no version of what it read",
+            ));
+        }
+        let version = version_of(meta.e_tag, meta.version);
+        if unless.is_some_and(|unless| unless == version) {
+            return Ok(ReadOutcome::NotModified);
+        }
+        let bytes = found.bytes().await.map_err(failure)?;
+        let last_modified = Some(UnixMillis(meta.last_modified.timestamp_millis()));
+        Ok(ReadOutcome::Found(Object { bytes, version, last_modified }))
+    }
+}
+
+impl Store for ObjectStoreAdapter {
+    fn write(
+        &self,
+        location: &Location,
+        payload: Rope,
+        condition: Condition,
+    ) -> BoxFuture<'_, Result<WriteOutcome, StoreFailure>> {
+        Box::pin(self.put(location.clone(), payload, condition))
+    }
+
+    fn read(
+        &self,
+        location: &Location,
+        unless: Option<Version>,
+    ) -> BoxFuture<'_, Result<ReadOutcome, StoreFailure>> {
+        Box::pin(self.get(location.clone(), unless))
+    }
+}
+
+/// A location is a key as it is; `Path::from` would encode it, and then what is
+/// written under a key with `~` or `%` in it is not found when it is read.
+fn parse(location: &Location) -> Result<Path, StoreFailure> {
+    let invalid = |error| StoreFailure::new(StoreErrorKind::InvalidLocation, error);
+    location.validate().map_err(|error| invalid(error.into()))?;
+    Path::parse(location.as_str())
+        .map_err(|error| invalid(Box::<dyn std::error::Error + Send + Sync>::from(error)))
+}
+
+fn version_of(e_tag: Option<String>, generation: Option<String>) -> Version {
+    Version { e_tag: e_tag.map(Into::into), generation: generation.map(Into::into) }
+}
+
+fn failure(error: Error) -> StoreFailure {
+    let kind = match &error {
+        Error::NotFound { .. } => StoreErrorKind::NoSuchStore,
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => StoreErrorKind::Denied,
+        Error::NotImplemented { .. }
+        | Error::NotSupported { .. }
+        | Error::UnknownConfigurationKey { .. } => StoreErrorKind::Unsupported,
+        Error::InvalidPath { .. } => StoreErrorKind::InvalidLocation,
+        // Most of what goes wrong on the way is one of these, and so is what is not known yet.
+        _ => StoreErrorKind::Transient,
+    };
+    StoreFailure::new(kind, error)
+}
