@@ -91,6 +91,21 @@ mod compressed {
     }
 
     #[test]
+    fn a_frame_that_another_writer_compressed() {
+        // Fifteen records of 0 to 4 bytes, as version 0.3.0 of the existing
+        // implementation wrote them, with a compressed block.
+        let golden = hex("
+            28b52ffd 20 50 450100 c000000101020000 0002030000000303 0304000000040404
+            0406003915 93c90058a1 34d8b98b01 2c
+            01 0f000000 0100
+        ");
+        let records: Vec<Bytes> = (0..5_u8)
+            .flat_map(|last| (0..=last).map(|n| Bytes::from(vec![n; usize::from(n)])))
+            .collect();
+        assert_eq!(decode_batch(&object(), &golden, 1024).expect("it is valid"), records);
+    }
+
+    #[test]
     fn several_frames_are_one_block() {
         // The cut goes through a record; a skippable frame lies in between.
         let golden = hex("

@@ -56,6 +56,20 @@ fn pieces_stay_few_however_many_appends_there_are() {
 }
 
 #[test]
+fn a_backlog_is_not_copied_for_a_few_appends() {
+    let backlog: Vec<String> = (0..1000).map(|n| format!("batch {n}")).collect();
+    let backlog: Vec<&str> = backlog.iter().map(String::as_str).collect();
+    let start = reread(&appended(&Manifest::absent(), &backlog));
+    let mut manifest = start.clone();
+    for _ in 0..200 {
+        manifest = appended(&manifest, &["b"]);
+    }
+    assert_eq!(manifest.to_rope()[0].as_ptr(), start.to_rope()[0].as_ptr(), "it was copied");
+    assert_eq!(manifest.len(), 1200);
+    assert_eq!(reread(&manifest), manifest);
+}
+
+#[test]
 fn entries_from_outside_are_all_or_none() {
     let manifest = appended(&Manifest::absent(), &["a", "b", "c"]).without_before(Sequence(1));
     assert_eq!(manifest.entries_from(Sequence(0)).count(), 2);

@@ -377,3 +377,17 @@ fn validate_entries(bytes: &[u8], count: u32) -> Result<Option<Sequence>, Fault>
     reader.finish(Section::Entries)?;
     Ok(previous)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Too many entries to make, so that only the count is there.
+    #[test]
+    fn more_entries_than_their_count_field_are_refused() {
+        let full = Manifest { count: u32::MAX, next: Sequence(1 << 40), ..Manifest::absent() };
+        let location = Location::from("l");
+        let entry = NewEntry { location: &location, metadata: &[] };
+        assert_eq!(full.append(&[entry]), Err(EncodeError::TooManyEntries));
+    }
+}
