@@ -14,7 +14,7 @@ use crate::types::{Epoch, Location, Sequence};
 /// The length of a manifest's footer, in bytes.
 const FOOTER_LEN: usize = 22;
 
-/// More pieces than this are copied into one.
+/// How many pieces there are at most; an append to so many joins them.
 const MAX_PIECES: usize = 64;
 
 /// One state of the queue: the batches in it, in order, and the epoch.
@@ -158,7 +158,7 @@ impl Manifest {
         let mut pieces = self.pieces.clone();
         if !entries.is_empty() {
             if pieces.len() >= MAX_PIECES {
-                pieces = Piece::joined(&pieces).into_iter().collect();
+                Piece::join(&mut pieces);
             }
             pieces.push(Piece::encode(self.next, entries));
         }
@@ -316,14 +316,19 @@ impl Piece {
         Self { first, bytes: bytes.into() }
     }
 
-    /// All pieces copied into one, if there are any.
-    fn joined(pieces: &[Self]) -> Option<Self> {
-        let first = pieces.first()?.first;
-        let mut bytes = Vec::with_capacity(pieces.iter().map(|piece| piece.bytes.len()).sum());
-        for piece in pieces {
+    /// Makes two pieces of many: the first stays what it is for as long as the
+    /// others together are smaller, so that a long backlog is not copied for
+    /// the sake of a few appends; they become one.
+    fn join(pieces: &mut Vec<Self>) {
+        let len = |pieces: &[Self]| pieces.iter().map(|piece| piece.bytes.len()).sum::<usize>();
+        let at = usize::from(len(&pieces[..1]) > len(&pieces[1..]));
+        let mut bytes = Vec::with_capacity(len(&pieces[at..]));
+        for piece in &pieces[at..] {
             bytes.extend_from_slice(&piece.bytes);
         }
-        Some(Self { first, bytes: bytes.into() })
+        let joined = Self { first: pieces[at].first, bytes: bytes.into() };
+        pieces.truncate(at);
+        pieces.push(joined);
     }
 
     /// Sequence and bytes of every entry, found by their lengths alone.
@@ -371,4 +376,18 @@ fn validate_entries(bytes: &[u8], count: u32) -> Result<Option<Sequence>, Fault>
     }
     reader.finish(Section::Entries)?;
     Ok(previous)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Too many entries to make, so that only the count is there.
+    #[test]
+    fn more_entries_than_their_count_field_are_refused() {
+        let full = Manifest { count: u32::MAX, next: Sequence(1 << 40), ..Manifest::absent() };
+        let location = Location::from("l");
+        let entry = NewEntry { location: &location, metadata: &[] };
+        assert_eq!(full.append(&[entry]), Err(EncodeError::TooManyEntries));
+    }
 }

@@ -20,7 +20,7 @@ const STAGE_LEN: usize = 128 * 1024;
 /// Compressed bytes come out in pieces of at most this length.
 const PIECE_LEN: usize = 1024 * 1024;
 
-/// A block of 3 bytes can stand for this many, and none can for more.
+/// No block stands for more bytes than this, and none is shorter than 3 bytes.
 const MAX_BLOCK_LEN: usize = 128 * 1024;
 
 /// Compresses records into one frame, followed by the footer.
@@ -67,7 +67,7 @@ pub(super) fn decompress(frames: &[u8], limit: usize) -> Result<Vec<u8>, FormatR
         return Err(FormatReason::RecordsTooLarge { needed, limit: limit as u64 });
     }
     let declared = declared.and_then(|declared| usize::try_from(declared).ok());
-    // A few bytes cannot claim much: no block is shorter than 3 bytes.
+    // However much is declared: so many bytes cannot stand for more than this.
     let plausible = (frames.len() / 3).saturating_mul(MAX_BLOCK_LEN);
     let mut capacity = declared.unwrap_or(frames.len().saturating_mul(4)).min(plausible).min(limit);
     loop {
@@ -76,8 +76,11 @@ pub(super) fn decompress(frames: &[u8], limit: usize) -> Result<Vec<u8>, FormatR
             return Err(FormatReason::NoMemory { needed: capacity as u64 });
         }
         let Err(code) = zstd_safe::decompress(&mut block, frames) else {
-            // Only a guess can have been too large; what was declared fits.
-            block.shrink_to_fit();
+            // What was declared fits. A guess leaves room, which is given back
+            // where the move that this may take stays within the limit, too.
+            if block.len() <= limit - capacity {
+                block.shrink_to_fit();
+            }
             return Ok(block);
         };
         if !zstd_safe::is_error_kind(code, ZSTD_ErrorCode::ZSTD_error_dstSize_tooSmall) {
