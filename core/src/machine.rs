@@ -17,7 +17,6 @@ pub trait Machine {
     fn handle_timeout(&mut self, now: Now);
 
     /// Takes the next output. Decides nothing; a drain ends at [`Output::Idle`].
-    #[must_use]
     fn poll(&mut self) -> Output<Self::Event>;
 
     /// Whether a drain would bring something that the host does not know yet:

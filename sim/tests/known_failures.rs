@@ -131,9 +131,9 @@ fn failure_05_only_what_was_handed_out_can_be_acknowledged() {
     queue.runtime.block_on(async {
         fill(&queue, 5).await;
         let consumer = queue.consumer(&ConsumerConfig::default());
-        let refusal = |error: AckError| match error {
-            AckError::Refused(refusal) => refusal,
-            other => panic!("{other}"),
+        let refusal = |error: AckError| {
+            let AckError::Refused(refusal) = error else { panic!("{error}") };
+            refusal
         };
         consumer.initialize(None).await.expect("it is free");
         let never = refusal(consumer.ack(99).await.expect_err("nobody has it"));

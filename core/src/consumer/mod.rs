@@ -11,9 +11,6 @@ mod reading;
 mod repeats;
 mod window;
 
-#[cfg(test)]
-mod tests;
-
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};

@@ -12,9 +12,6 @@ mod config;
 mod error;
 mod pipeline;
 
-#[cfg(test)]
-mod tests;
-
 use alloc::collections::{BTreeMap, VecDeque};
 use core::hash::{Hash, Hasher};
 use core::time::Duration;
