@@ -1,7 +1,7 @@
 //! Directories: made durably, and remembered.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -165,7 +165,7 @@ fn create_directory(path: &Path) -> io::Result<()> {
 /// Puts the names in a directory on disk.
 #[cfg(unix)]
 pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    fs::File::open(path)?.sync_all()
 }
 
 /// Elsewhere there is no such call; the filesystem's journal has to do.
@@ -176,7 +176,7 @@ pub(super) fn sync_directory(_path: &Path) -> io::Result<()> {
 
 /// Whether this is what a filesystem without hard links says to one.
 fn may_lack_hard_links(error: &io::Error) -> bool {
-    const EPERM: i32 = 1;
-    error.kind() == io::ErrorKind::Unsupported
-        || (cfg!(unix) && error.raw_os_error() == Some(EPERM))
+    /// `EPERM` on Unix, `ERROR_INVALID_FUNCTION` on Windows.
+    const NOT_POSSIBLE: i32 = 1;
+    error.kind() == io::ErrorKind::Unsupported || error.raw_os_error() == Some(NOT_POSSIBLE)
 }
