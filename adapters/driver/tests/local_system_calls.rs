@@ -89,7 +89,7 @@ fn assert_goes_on(root: &Path, what: &str) {
         None => stored(create(&files, KEY, "next")),
     };
     assert_eq!(found(&files, KEY).bytes, "next", "{what}");
-    assert!(started.elapsed() < Duration::from_secs(2), "{what}: {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(10), "{what}: {:?}", started.elapsed());
 }
 
 /// Nothing is left but the object, its neighbour and its lock file.
@@ -302,6 +302,9 @@ fn any_system_call_may_fail_and_the_answer_is_honest() {
                 let is_new = assert_whole(scratch.path(), operation, &what);
                 assert!(is_new || answer != "stored", "{what}: it is not there");
                 assert!(answer != "conflict", "{what}: nobody else wrote");
+                // One failed link does not mean that the filesystem has none.
+                let is_denied = errno == Errno::EPERM && call == "link";
+                assert!(!is_denied || answer == "Denied", "{what}: {answer}");
                 if call.starts_with("fsync") {
                     assert!(answer != "stored", "{what}: the sync failed");
                 }
