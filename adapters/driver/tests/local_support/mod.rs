@@ -99,7 +99,7 @@ pub(crate) fn role() -> Option<Vec<String>> {
 /// What it reports comes through its standard error, a line at a time.
 pub(crate) fn start(test: &str, role: &[&str]) -> Child {
     Command::new(env::current_exe().unwrap())
-        .args([test, "--exact", "--nocapture", "--test-threads=1"])
+        .args([test, "--exact", "--include-ignored", "--nocapture", "--test-threads=1"])
         .env(ROLE, role.join("\n"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -1,6 +1,6 @@
 //! Follows one thread of a child from system call to system call.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
+#![allow(dead_code, clippy::unwrap_used, reason = "a test may; not every one uses all of it")]
 
 use std::fmt;
 use std::io::{BufRead, BufReader};
