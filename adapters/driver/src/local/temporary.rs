@@ -82,7 +82,8 @@ impl Temporary {
             Err(error)
                 if error.kind() == io::ErrorKind::AlreadyExists
                     && link_count(&self.file.metadata()?) > 1 => {}
-            linked => linked?,
+            Err(error) => return Err(self.in_doubt(error)),
+            Ok(()) => {}
         }
         self.names = Names::Both;
         Ok(())
@@ -103,7 +104,7 @@ impl Temporary {
         fs::hard_link(&self.path, &twin)?;
         if let Err(error) = fs::rename(&twin, object) {
             let _ = fs::remove_file(&twin);
-            return Err(error);
+            return Err(self.in_doubt(error));
         }
         self.names = Names::Both;
         Ok(())
@@ -115,6 +116,14 @@ impl Temporary {
             self.names = Names::Temporary;
         }
         self.version.clone()
+    }
+
+    /// A call that failed may have happened all the same: then the sign must stay.
+    fn in_doubt(&mut self, error: io::Error) -> io::Error {
+        if self.file.metadata().map_or(true, |metadata| link_count(&metadata) > 1) {
+            self.names = Names::Both;
+        }
+        error
     }
 
     fn twin(&self) -> PathBuf {
