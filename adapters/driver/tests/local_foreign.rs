@@ -5,7 +5,7 @@
 mod local_support;
 
 use std::fs;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
 
 use buffer_core::{Condition, Instant, ReadOutcome, StoreErrorKind, WriteOutcome};

@@ -145,7 +145,8 @@ fn rope_of_many_pieces_is_one_object() {
     }
     assert!(rope.len() > 1_000, "{}", rope.len());
     let outcome = files.write(&"big".into(), &rope, &Condition::Absent).unwrap();
-    let in_one = files.write(&"same".into(), &[whole.clone()], &Condition::Absent).unwrap();
+    let in_one =
+        files.write(&"same".into(), std::slice::from_ref(&whole), &Condition::Absent).unwrap();
     assert_eq!(outcome, in_one, "the version does not depend on the pieces");
     assert!(found(&files, "big").bytes == whole);
 }

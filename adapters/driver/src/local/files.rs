@@ -218,10 +218,11 @@ impl LocalFiles {
             let place = self.prepare(object)?;
             if !place.hard_links {
                 let _guard = self.lock(object)?;
-                if fs::symlink_metadata(object).is_ok() {
-                    return self.occupied(object);
-                }
-                return self.replace(object, payload);
+                return match fs::symlink_metadata(object) {
+                    Ok(_) => self.occupied(object),
+                    Err(error) if is_absence(&error) => self.replace(object, payload),
+                    Err(error) => Err(self.explain("looking at", object, error)),
+                };
             }
             let mut temporary = self.stage(object, &place, payload)?;
             match temporary.link_to(object) {

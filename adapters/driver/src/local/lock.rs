@@ -110,4 +110,23 @@ mod tests {
         acquire(&path, Duration::ZERO).expect("it was let go");
         std::fs::remove_file(&path).expect("it exists");
     }
+
+    /// Goal: a lock on a file that nobody else will find is no lock.
+    #[cfg(unix)]
+    #[test]
+    fn lock_file_that_was_replaced_while_waiting_does_not_count() {
+        let path = std::env::temp_dir().join(format!("buffer-relock-{}", std::process::id()));
+        let first = acquire(&path, Duration::ZERO).expect("nobody holds it");
+        thread::scope(|scope| {
+            let waiter = scope.spawn(|| acquire(&path, Duration::from_millis(400)));
+            thread::sleep(Duration::from_millis(100));
+            std::fs::remove_file(&path).expect("it exists");
+            let second = acquire(&path, Duration::ZERO).expect("it is a new file");
+            drop(first);
+            let waited = waiter.join().expect("the waiter does not panic");
+            assert_eq!(waited.expect_err("it is held").kind(), io::ErrorKind::TimedOut);
+            drop(second);
+        });
+        std::fs::remove_file(&path).expect("it exists");
+    }
 }

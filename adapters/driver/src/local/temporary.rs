@@ -34,7 +34,15 @@ pub(super) struct Temporary {
     path: PathBuf,
     file: File,
     version: Version,
-    published: bool,
+    names: Names,
+}
+
+/// Under which names the contents can be found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Names {
+    Temporary,
+    Both,
+    Final,
 }
 
 impl Temporary {
@@ -42,7 +50,7 @@ impl Temporary {
     pub(super) fn write(workshop: &Path, payload: &[Bytes]) -> io::Result<Self> {
         let version = version_of(payload.iter());
         let (path, file) = create(workshop)?;
-        let temporary = Self { path, file, version, published: false };
+        let temporary = Self { path, file, version, names: Names::Temporary };
         match temporary.file.try_lock() {
             Ok(()) => {}
             // No locks here, or a sweep with a wrong clock: the age has to do.
@@ -69,19 +77,16 @@ impl Temporary {
     /// Gives it its final name, which must be free: of all who try, one succeeds.
     pub(super) fn link_to(&mut self, object: &Path) -> io::Result<()> {
         self.before_publishing();
-        self.published = true;
-        let linked = match fs::hard_link(&self.path, object) {
+        match fs::hard_link(&self.path, object) {
             // A network filesystem lost the answer, asked again, and met its own link.
             Err(error)
                 if error.kind() == io::ErrorKind::AlreadyExists
-                    && link_count(&self.file.metadata()?) > 1 =>
-            {
-                Ok(())
-            }
-            linked => linked,
-        };
-        self.published = linked.is_ok();
-        linked
+                    && link_count(&self.file.metadata()?) > 1 => {}
+            Err(error) => return Err(self.in_doubt(error)),
+            Ok(()) => {}
+        }
+        self.names = Names::Both;
+        Ok(())
     }
 
     /// Gives it the name of an object, whose old contents lose it.
@@ -92,24 +97,33 @@ impl Temporary {
         self.before_publishing();
         if !linked {
             fs::rename(&self.path, object)?;
-            self.published = true;
+            self.names = Names::Final;
             return Ok(());
         }
         let twin = self.twin();
         fs::hard_link(&self.path, &twin)?;
-        self.published = true;
-        let renamed = fs::rename(&twin, object);
-        if renamed.is_err() {
-            self.published = false;
+        if let Err(error) = fs::rename(&twin, object) {
             let _ = fs::remove_file(&twin);
+            return Err(self.in_doubt(error));
         }
-        renamed
+        self.names = Names::Both;
+        Ok(())
     }
 
-    /// Says that the final name is on disk; only one link is left.
+    /// Says that the final name is on disk, so that the other may go.
     pub(super) fn settle(mut self) -> Version {
-        self.published = false;
+        if self.names == Names::Both {
+            self.names = Names::Temporary;
+        }
         self.version.clone()
+    }
+
+    /// A call that failed may have happened all the same: then the sign must stay.
+    fn in_doubt(&mut self, error: io::Error) -> io::Error {
+        if self.file.metadata().map_or(true, |metadata| link_count(&metadata) > 1) {
+            self.names = Names::Both;
+        }
+        error
     }
 
     fn twin(&self) -> PathBuf {
@@ -126,7 +140,7 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        if !self.published {
+        if self.names == Names::Temporary {
             let _ = fs::remove_file(&self.path);
         }
     }

@@ -12,10 +12,10 @@ use buffer_core::{Condition, Object, ReadOutcome, StoreErrorKind, Version, Write
 use buffer_driver::{LocalFiles, StoreFailure};
 
 /// A directory that is gone when the test is over.
-pub struct Scratch(pub PathBuf);
+pub(crate) struct Scratch(pub(crate) PathBuf);
 
 impl Scratch {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let name = format!("{name}-{}-{number}", std::process::id());
@@ -25,7 +25,7 @@ impl Scratch {
         Self(path)
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }
@@ -36,11 +36,15 @@ impl Drop for Scratch {
     }
 }
 
-pub fn create(files: &LocalFiles, key: &str, bytes: &str) -> Result<WriteOutcome, StoreFailure> {
+pub(crate) fn create(
+    files: &LocalFiles,
+    key: &str,
+    bytes: &str,
+) -> Result<WriteOutcome, StoreFailure> {
     files.write(&key.into(), &[bytes.to_owned().into()], &Condition::Absent)
 }
 
-pub fn swap(
+pub(crate) fn swap(
     files: &LocalFiles,
     key: &str,
     bytes: &str,
@@ -49,14 +53,14 @@ pub fn swap(
     files.write(&key.into(), &[bytes.to_owned().into()], &Condition::Version(base.clone()))
 }
 
-pub fn stored(outcome: Result<WriteOutcome, StoreFailure>) -> Version {
+pub(crate) fn stored(outcome: Result<WriteOutcome, StoreFailure>) -> Version {
     match outcome.unwrap() {
         WriteOutcome::Stored(version) => version,
         WriteOutcome::Conflict => panic!("the condition did not hold"),
     }
 }
 
-pub fn find(files: &LocalFiles, key: &str) -> Option<Object> {
+pub(crate) fn find(files: &LocalFiles, key: &str) -> Option<Object> {
     match files.read(&key.into(), None).unwrap() {
         ReadOutcome::Found(object) => Some(object),
         ReadOutcome::Missing => None,
@@ -64,21 +68,21 @@ pub fn find(files: &LocalFiles, key: &str) -> Option<Object> {
     }
 }
 
-pub fn found(files: &LocalFiles, key: &str) -> Object {
+pub(crate) fn found(files: &LocalFiles, key: &str) -> Object {
     find(files, key).expect("the object exists")
 }
 
-pub fn text(object: &Object) -> &str {
+pub(crate) fn text(object: &Object) -> &str {
     std::str::from_utf8(&object.bytes).unwrap()
 }
 
 /// The kind of a failure.
-pub fn kind<T: std::fmt::Debug>(result: Result<T, StoreFailure>) -> StoreErrorKind {
+pub(crate) fn kind<T: std::fmt::Debug>(result: Result<T, StoreFailure>) -> StoreErrorKind {
     result.expect_err("it must fail").kind
 }
 
 /// The names in the directory for temporary files.
-pub fn left_overs(root: &Path) -> Vec<String> {
+pub(crate) fn left_overs(root: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(root.join(".opendata-buffer")) else { return Vec::new() };
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
@@ -86,16 +90,16 @@ pub fn left_overs(root: &Path) -> Vec<String> {
 const ROLE: &str = "BUFFER_LOCAL_TEST_ROLE";
 
 /// What this process was started for: nothing, or the words that the parent said.
-pub fn role() -> Option<Vec<String>> {
+pub(crate) fn role() -> Option<Vec<String>> {
     Some(env::var(ROLE).ok()?.split('\n').map(str::to_owned).collect())
 }
 
 /// Starts this test binary again, with only `test`, which then finds `role`.
 ///
 /// What it reports comes through its standard error, a line at a time.
-pub fn start(test: &str, role: &[&str]) -> Child {
+pub(crate) fn start(test: &str, role: &[&str]) -> Child {
     Command::new(env::current_exe().unwrap())
-        .args([test, "--exact", "--nocapture", "--test-threads=1"])
+        .args([test, "--exact", "--include-ignored", "--nocapture", "--test-threads=1"])
         .env(ROLE, role.join("\n"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -105,18 +109,18 @@ pub fn start(test: &str, role: &[&str]) -> Child {
 }
 
 /// Says something to the parent, in one system call.
-pub fn report(line: &str) {
+pub(crate) fn report(line: &str) {
     std::io::stderr().write_all(format!("> {line}\n").as_bytes()).unwrap();
 }
 
 /// Gathers what a child reports; a panic of it is passed on to whoever looks.
-pub fn listen(child: &mut Child) -> thread::JoinHandle<Vec<String>> {
+pub(crate) fn listen(child: &mut Child) -> thread::JoinHandle<Vec<String>> {
     let output = BufReader::new(child.stderr.take().unwrap());
     thread::spawn(move || output.lines().map_while(Result::ok).filter_map(heard).collect())
 }
 
 /// What was said in a line, if it is a report.
-pub fn heard(line: String) -> Option<String> {
+pub(crate) fn heard(line: String) -> Option<String> {
     match line.strip_prefix("> ") {
         Some(report) => Some(report.to_owned()),
         None => {
@@ -127,7 +131,7 @@ pub fn heard(line: String) -> Option<String> {
 }
 
 /// Appends a line by compare-and-swap, as often as it takes. Says how many swaps that were.
-pub fn append(files: &LocalFiles, key: &str, line: &str) -> u32 {
+pub(crate) fn append(files: &LocalFiles, key: &str, line: &str) -> u32 {
     for attempt in 1.. {
         let object = found(files, key);
         let bytes = format!("{}{line}\n", text(&object));
