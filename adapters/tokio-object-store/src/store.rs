@@ -158,7 +158,12 @@ fn failure(error: Error) -> StoreFailure {
         | Error::UnknownConfigurationKey { .. } => StoreErrorKind::Unsupported,
         Error::InvalidPath { .. } => StoreErrorKind::InvalidLocation,
         // Most of what goes wrong on the way is one of these, and so is what is not known yet.
-        _ => StoreErrorKind::Transient,
+        Error::Generic { .. }
+        | Error::JoinError { .. }
+        | Error::AlreadyExists { .. }
+        | Error::Precondition { .. }
+        | Error::NotModified { .. }
+        | _ => StoreErrorKind::Transient,
     };
     StoreFailure::new(kind, error)
 }
