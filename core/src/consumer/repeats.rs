@@ -91,3 +91,70 @@ impl Repeats {
         self.order = kept;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::format::NewEntry;
+
+    const GRACE: Duration = Duration::from_secs(600);
+
+    fn name(number: u64) -> Location {
+        Location::from(format!("ingest/{number}.batch"))
+    }
+
+    fn listing(names: &[u64]) -> Manifest {
+        let names: Vec<_> = names.iter().map(|number| name(*number)).collect();
+        let entries: Vec<_> =
+            names.iter().map(|location| NewEntry { location, metadata: &[] }).collect();
+        Manifest::absent().append(&entries).expect("it fits")
+    }
+
+    fn at_secs(seconds: i64) -> Option<UnixMillis> {
+        Some(UnixMillis(seconds * 1000))
+    }
+
+    #[test]
+    fn a_name_is_taken_once() {
+        let mut repeats = Repeats::default();
+        assert!(repeats.take(&name(0), Sequence(0), None));
+        assert!(repeats.take(&name(1), Sequence(1), None));
+        assert!(!repeats.take(&name(0), Sequence(2), None));
+        repeats.clear();
+        assert!(repeats.take(&name(0), Sequence(3), None));
+    }
+
+    #[test]
+    fn a_name_is_forgotten_once_no_producer_can_list_it_again() {
+        let mut repeats = Repeats::default();
+        repeats.take(&name(0), Sequence(0), at_secs(100));
+        repeats.take(&name(1), Sequence(1), at_secs(100));
+        let gone = listing(&[0, 1]).without_before(Sequence(2));
+        repeats.forget(&gone, at_secs(700), GRACE);
+        assert_eq!(repeats.len(), 2, "not before more than the grace period has passed");
+        repeats.forget(&gone, None, GRACE);
+        assert_eq!(repeats.len(), 2, "not on a store that tells no time");
+        repeats.forget(&listing(&[0, 1]), at_secs(701), GRACE);
+        assert_eq!(repeats.len(), 2, "not while they are listed");
+        let again = listing(&[7, 8, 1]).without_before(Sequence(2));
+        repeats.forget(&again, at_secs(701), GRACE);
+        assert_eq!(repeats.len(), 1, "not while one is listed again");
+        assert!(!repeats.take(&name(1), Sequence(2), at_secs(701)));
+        repeats.forget(&gone, at_secs(701), GRACE);
+        assert_eq!(repeats.len(), 0);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_the_bound_is_told() {
+        let mut repeats = Repeats::default();
+        for number in 0..MOST_NAMES as u64 + 3 {
+            assert!(repeats.take(&name(number), Sequence(number), None));
+        }
+        assert_eq!((repeats.len(), repeats.forgotten()), (MOST_NAMES, 3));
+        assert!(repeats.take(&name(0), Sequence(u64::MAX), None), "the oldest is forgotten");
+        assert!(!repeats.take(&name(3 + 1), Sequence(u64::MAX), None));
+    }
+}
