@@ -60,7 +60,10 @@ fn a_submission_becomes_durable_in_four_commands() {
                 assert_eq!(read.unless, None);
                 read.ticket.complete(Ok(ReadOutcome::Missing))
             }
-            other => panic!("{other:?}"),
+            Command::PutBatch(_)
+            | Command::CasManifest(_)
+            | Command::ReadBatch(_)
+            | Command::Decode(_) => unreachable!("the transcript names the two"),
         };
         producer.handle_completion(at_ms(101), completion);
     }
@@ -77,12 +80,10 @@ fn a_submission_becomes_durable_in_four_commands() {
     assert_eq!(cas.condition, buffer_core::Condition::Absent);
     producer.handle_completion(at_ms(140), cas.ticket.complete(Ok(stored())));
 
-    match producer.poll() {
-        Output::Event(ProducerEvent::Settled { batch, outcome: Ok(()) }) => {
-            assert_eq!(batch, receipt.batch);
-        }
-        other => panic!("{other:?}"),
-    }
+    let Output::Event(ProducerEvent::Settled { batch, outcome: Ok(()) }) = producer.poll() else {
+        panic!("it is durable");
+    };
+    assert_eq!(batch, receipt.batch);
     let (transcript, _, deadline) = drain(&mut producer);
     assert!(transcript.is_empty());
     assert_eq!((deadline, producer.buffered_bytes()), (None, 0));
@@ -91,12 +92,12 @@ fn a_submission_becomes_durable_in_four_commands() {
 /// A full machine gives the value back, and says `Ready` only once there is more room than before.
 #[test]
 fn a_full_producer_gives_the_submission_back() {
-    let config = ProducerConfig { max_buffered_bytes: 1000, ..ProducerConfig::default() };
+    let config = ProducerConfig { max_buffered_bytes: 2000, ..ProducerConfig::default() };
     let mut producer = Producer::new(config, 1).expect("it is valid");
-    producer.submit(at_ms(0), submission(&"x".repeat(700))).expect("there is room");
-    let refused = producer.submit(at_ms(0), submission(&"y".repeat(700)));
+    producer.submit(at_ms(0), submission(&"x".repeat(1200))).expect("there is room");
+    let refused = producer.submit(at_ms(0), submission(&"y".repeat(1200)));
     let Err(SubmitError::Full(given_back)) = refused else { panic!("{refused:?}") };
-    assert_eq!(given_back, submission(&"y".repeat(700)));
+    assert_eq!(given_back, submission(&"y".repeat(1200)));
     let (transcript, _, _) = drain(&mut producer);
     // The open batch is sealed at once: nobody could add to it.
     assert_eq!(transcript, ["Encode", "ReadManifest"]);
@@ -151,7 +152,10 @@ fn a_take_over_adopts_only_the_epoch_that_was_certainly_stored() {
                         if first { WriteOutcome::Conflict } else { WriteOutcome::Stored(version) };
                     cas.ticket.complete(Ok(outcome))
                 }
-                other => panic!("{other:?}"),
+                Command::PutBatch(_)
+                | Command::ReadBatch(_)
+                | Command::Encode(_)
+                | Command::Decode(_) => unreachable!("taking over reads and swaps the manifest"),
             };
             consumer.handle_completion(now, completion);
         }

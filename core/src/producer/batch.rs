@@ -16,6 +16,8 @@ use crate::types::{BatchId, Location};
 const ENTRY_OVERHEAD: usize = size_of::<Bytes>();
 /// What holding one submission takes besides its entries and metadata.
 const SUBMISSION_OVERHEAD: usize = size_of::<Vec<Bytes>>() + size_of::<Metadata>();
+/// What holding one batch takes besides what is in it: its places in the machine, and its host's note of who waits.
+pub(crate) const BATCH_OVERHEAD: usize = size_of::<Batch>() + 128;
 /// The length prefix of a record; see FORMAT, "Data batch".
 const RECORD_HEADER: usize = 4;
 /// What one metadata item takes in the manifest besides its payload; see FORMAT, "Queue manifest".

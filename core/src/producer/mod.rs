@@ -16,7 +16,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use core::hash::{Hash, Hasher};
 use core::time::Duration;
 
-use batch::{Batch, Doubt, OpenBatch, Size, Stage};
+use batch::{BATCH_OVERHEAD, Batch, Doubt, OpenBatch, Size, Stage};
 use committer::Committer;
 pub use config::ProducerConfig;
 pub(crate) use config::validate_paths;
@@ -175,7 +175,10 @@ impl Producer {
         if submission.entries.is_empty() {
             return Err(SubmitError::Empty(submission));
         }
-        let size = Size::of(&submission);
+        let mut size = Size::of(&submission);
+        if self.open.is_none() {
+            size.cost += BATCH_OVERHEAD;
+        }
         let limit = self.config.max_buffered_bytes;
         let fits_a_batch = OpenBatch::new(BatchId(0), now.monotonic).has_room_for(&submission);
         if size.cost > limit || !fits_a_batch {
@@ -273,10 +276,8 @@ impl Producer {
             self.lifecycle = Lifecycle::Closed;
             self.outputs.push_back(Output::Event(ProducerEvent::Closed));
         }
-        assert!(
-            self.inflight_batches() <= self.config.max_inflight_batches,
-            "batches start only while a place is free"
-        );
+        let past_places = self.pipeline.get(self.config.max_inflight_batches);
+        assert!(past_places.is_none_or(|batch| !batch.is_in_flight()), "places are given in order");
     }
 
     /// Ends a batch's life. It must have left the pipeline.
@@ -324,8 +325,9 @@ impl Producer {
             self.seal(now);
         }
         let mut index = 0;
-        while let Some(batch) = self.pipeline.get(index) {
-            if !late(batch.deadline) || self.committer.is_being_swapped(batch.id) {
+        // Batches are opened in order, so the first that is not late ends the search.
+        while let Some(batch) = self.pipeline.get(index).filter(|batch| late(batch.deadline)) {
+            if self.committer.is_being_swapped(batch.id) {
                 index += 1;
                 continue;
             }
@@ -342,14 +344,16 @@ impl Producer {
             let places = self.has_free_place();
             open.opened + if places { self.config.flush_interval } else { timeout }
         });
-        let retries = self.pipeline.iter().filter_map(|batch| match batch.stage {
+        // Only the first few are in flight, and deadlines rise: this looks at no more than those.
+        let in_flight = self.pipeline.iter().take(self.config.max_inflight_batches);
+        let retries = in_flight.filter_map(|batch| match batch.stage {
             Stage::Encoded { after } => after,
             Stage::Sealed(_) | Stage::Encoding | Stage::Uploading | Stage::Uploaded => None,
         });
         let late = self
             .pipeline
             .iter()
-            .filter(|batch| !self.committer.is_being_swapped(batch.id))
+            .find(|batch| !self.committer.is_being_swapped(batch.id))
             .map(|batch| batch.deadline);
         retries.chain(late).chain(flush).chain(self.committer.deadline()).min()
     }

@@ -3,7 +3,9 @@
 use alloc::vec::Vec;
 use core::mem;
 
-use super::batch::{Batch, Doubt, Stage};
+use super::batch::{BATCH_OVERHEAD, Batch, Doubt, Stage};
+use bytes::Bytes;
+
 use super::error::DeliveryFailure;
 use super::{Producer, Purpose};
 use crate::backoff::{Backoff, RETRY_BASE, RETRY_MOST};
@@ -94,7 +96,9 @@ impl Producer {
                 batch.stage = Stage::Encoded { after: None };
                 batch.payload = encoded.payload;
                 // From here on the encoded bytes are all that is held of the entries.
-                let cost = rope_len(&batch.payload) + batch.metadata_bytes;
+                let pieces = batch.payload.len() * size_of::<Bytes>();
+                let bytes = rope_len(&batch.payload) + pieces + batch.metadata_bytes;
+                let cost = bytes + BATCH_OVERHEAD;
                 let saved = batch.cost.saturating_sub(cost);
                 batch.cost -= saved;
                 self.buffered_bytes -= saved;
