@@ -51,7 +51,7 @@ pub struct ConsumerStats {
 #[derive(Debug)]
 struct ConsumerRole {
     machine: core::Consumer,
-    changed: Arc<Event>,
+    changed: Event,
     /// What the last `initialize` came to, until its caller takes it.
     initialized: Option<Result<TakeOver, InitializeError>>,
     stopped: bool,
@@ -91,9 +91,12 @@ impl Role for ConsumerRole {
         self.machine.ended().is_some()
     }
 
+    fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
     fn handle_stop(&mut self) {
-        self.stopped = true;
-        if !self.let_go {
+        if !std::mem::replace(&mut self.stopped, true) && !self.let_go {
             tracing::error!("the runtime stopped before the consumer was closed");
         }
         self.changed.notify(usize::MAX);
@@ -170,7 +173,7 @@ impl Consumer {
         let machine = core::Consumer::new(core_config, runtime.entropy())?;
         let role = ConsumerRole {
             machine,
-            changed: Arc::new(Event::new()),
+            changed: Event::new(),
             initialized: None,
             stopped: false,
             let_go: false,

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 
 use atomic_waker::AtomicWaker;
@@ -19,10 +19,13 @@ pub(crate) trait Role: Send + 'static {
 
     fn handle_event(&mut self, event: <Self::Machine as Machine>::Event);
 
-    /// Whether there is nothing left to drive.
+    /// Whether the machine has ended: once it is drained, there is nothing left to drive.
     fn is_finished(&self) -> bool;
 
-    /// The runtime dropped the loop: tells everybody who waits.
+    /// Whether the machine was stopped: it is not driven on.
+    fn is_stopped(&self) -> bool;
+
+    /// The runtime dropped the loop, or the machine panicked: tells everybody who waits. May come twice.
     fn handle_stop(&mut self);
 }
 
@@ -52,11 +55,13 @@ impl<R: Role> Engine<R> {
 
     /// Gives the machine an input. The loop is woken only if that left it something to do.
     pub(crate) fn with<T>(&self, input: impl FnOnce(&mut R, Now) -> T) -> T {
+        let wake_on_panic = WakeOnDrop(self);
         let mut role = self.lock();
         let now = self.host.now();
         let result = input(&mut role, now);
         let wake = role.machine().wants_poll();
         drop(role);
+        std::mem::forget(wake_on_panic);
         if wake {
             self.wake();
         }
@@ -68,8 +73,14 @@ impl<R: Role> Engine<R> {
         look(&self.lock())
     }
 
+    /// Locks the machine. One that has panicked (a bug of this project) is
+    /// never driven on: what it held is called unknown, and it takes no more.
     fn lock(&self) -> MutexGuard<'_, R> {
-        self.role.lock().expect("no machine panics: that would be a bug of this crate")
+        self.role.lock().unwrap_or_else(|poisoned| {
+            let mut role = poisoned.into_inner();
+            role.handle_stop();
+            role
+        })
     }
 
     fn wake(&self) {
@@ -111,6 +122,9 @@ impl<R: Role> Engine<R> {
         commands: &mut Vec<buffer_core::Command>,
     ) -> (Option<buffer_core::Instant>, bool) {
         let mut role = self.lock();
+        if role.is_stopped() {
+            return (None, true);
+        }
         loop {
             match role.machine().poll() {
                 Output::Command(command) => commands.push(command),
@@ -136,12 +150,21 @@ impl<R: Role> Complete for Engine<R> {
     }
 }
 
+/// Wakes the loop when an input panics, so that it finds out.
+struct WakeOnDrop<'a, R: Role>(&'a Engine<R>);
+
+impl<R: Role> Drop for WakeOnDrop<'_, R> {
+    fn drop(&mut self) {
+        self.0.wake();
+    }
+}
+
 /// Notices that the loop ends, whether by itself, by a shutdown of the runtime or by a panic.
 struct StopGuard<R: Role>(Arc<Engine<R>>);
 
 impl<R: Role> Drop for StopGuard<R> {
     fn drop(&mut self) {
-        let mut role = self.0.role.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut role = self.0.lock();
         if !role.is_finished() {
             role.handle_stop();
         }

@@ -98,9 +98,9 @@ struct ProducerRole {
     machine: core::Producer,
     unsettled: BTreeMap<BatchId, Arc<Settlement>>,
     /// Told whenever a batch is settled, and at the end.
-    settled: Arc<Event>,
+    settled: Event,
     /// Told one by one when there is room.
-    room: Arc<Event>,
+    room: Event,
     failures: VecDeque<(BatchId, DeliveryError)>,
     /// Failures up to here were reported by a flush.
     reported: Option<BatchId>,
@@ -205,7 +205,14 @@ impl Role for ProducerRole {
         self.stage == Stage::Closed
     }
 
+    fn is_stopped(&self) -> bool {
+        self.stage == Stage::Stopped
+    }
+
     fn handle_stop(&mut self) {
+        if self.stage == Stage::Stopped {
+            return;
+        }
         self.stage = Stage::Stopped;
         if !self.unsettled.is_empty() {
             let batches = self.unsettled.len();
@@ -238,8 +245,8 @@ impl Producer {
         let role = ProducerRole {
             machine,
             unsettled: BTreeMap::new(),
-            settled: Arc::new(Event::new()),
-            room: Arc::new(Event::new()),
+            settled: Event::new(),
+            room: Event::new(),
             failures: VecDeque::new(),
             reported: None,
             stage: Stage::Running,
