@@ -4,6 +4,8 @@
 mod consumer;
 mod open;
 mod producer;
+#[cfg(doctest)]
+mod readme;
 mod runtime;
 mod store;
 
