@@ -2,6 +2,20 @@
 //!
 //! An adapter brings a [`Runtime`] and a [`Store`]; the simulator brings its
 //! own of both, and runs this very code.
+//!
+//! | an adapter brings | which is |
+//! |---|---|
+//! | [`Runtime`] | to start tasks and blocking work, to sleep, and a monotonic clock |
+//! | [`Store`] | one conditional write and one conditional read, each sent once |
+//! | [`Clock`] | the time of day, for stamps and names; [`SystemClock`] will do |
+//! | constructors | that make these from a configuration and call [`Producer::with_store`] and [`Consumer::with_store`] |
+//!
+//! A store must not try a write again by itself, nor say of one that failed that
+//! it did not happen: the state machines in [`core`] do that, because only they
+//! know what a repetition may break. Time-outs are the driver's as well.
+//!
+//! [`LocalDirectory`] is a store in a plain directory, for every runtime. The
+//! example `threads` is a whole adapter in fifty lines.
 
 mod batch;
 mod config;
