@@ -34,6 +34,21 @@ impl CommandIds {
 }
 
 /// The reply slip of one command: used once, with a result of the one type that fits.
+///
+/// A second answer, and one of another type, do not compile:
+///
+/// ```compile_fail,E0382
+/// fn twice(read: buffer_core::ReadManifest) {
+///     let first = read.ticket.complete(Ok(buffer_core::ReadOutcome::Missing));
+///     let second = read.ticket.complete(Ok(buffer_core::ReadOutcome::Missing));
+/// }
+/// ```
+///
+/// ```compile_fail,E0308
+/// fn of_another_type(read: buffer_core::ReadManifest) {
+///     read.ticket.complete(Ok(buffer_core::WriteOutcome::Conflict));
+/// }
+/// ```
 #[must_use = "a command whose ticket is dropped is never answered"]
 pub struct Ticket<R> {
     id: CommandId,
