@@ -3,6 +3,7 @@
 //! Standard output carries data and nothing else; the exit code says how it ended.
 
 mod consume;
+mod demo;
 mod exit;
 mod input;
 mod interrupt;
@@ -40,6 +41,8 @@ enum Command {
     Produce(produce::Options),
     /// Writes a queue's entries to standard output, and acknowledges them
     Consume(consume::Options),
+    /// Sends a file through a queue, with a take-over in mid-stream, and compares what comes out
+    Demo(demo::Options),
 }
 
 const EXIT_CODES: &str = "\
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Command::Manifest(command) => manifest::run(command),
         Command::Produce(options) => on_runtime(async |stop| produce::run(options, stop).await),
         Command::Consume(options) => on_runtime(async |stop| consume::run(options, stop).await),
+        Command::Demo(options) => on_runtime(async |stop| demo::run(options, stop).await),
     };
     let code = exit::report(outcome);
     // A thread may still hang in a read of standard input; returning would wait for nothing else.
@@ -67,6 +71,8 @@ fn main() -> ExitCode {
 
 fn log_to_stderr(cli: &Cli) {
     let level = match (cli.verbose, &cli.command) {
+        // The demo provokes what is worth a warning elsewhere.
+        (0, Command::Demo(_)) => "error",
         (0, Command::Manifest(_) | Command::Produce(_) | Command::Consume(_)) => "warn",
         (1, _) => "info",
         (2.., _) => "debug",
