@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use buffer::core::{Location, ReadOutcome};
 use buffer::{Producer, Store, StoreLocation};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -33,13 +33,16 @@ use script::Script;
 /// Names a file that must exist before anything is consumed: time to look at the queue, or to damage it.
 const HOLD: &str = "OPENDATA_BUFFER_DEMO_HOLD";
 
+/// More would take days.
+const MOST_LINES: u64 = 1_000_000_000_000;
+
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     /// Feeds the lines of this file; without it, those of the project's README.md
     #[arg(short, long, value_name = "FILE")]
     input: Option<PathBuf>,
     /// How many lines are fed, at least; the file is repeated as often as that takes
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=MOST_LINES))]
     lines: u64,
     /// Leaves the temporary directory where it is
     #[arg(long)]
@@ -189,5 +192,6 @@ impl Place {
 fn progress(lines: u64) -> ProgressBar {
     let template = "{bar:30} {human_pos}/{human_len} lines compared, {per_sec}";
     ProgressBar::new(lines)
+        .with_finish(ProgressFinish::AndClear)
         .with_style(ProgressStyle::with_template(template).expect("the template is sound"))
 }

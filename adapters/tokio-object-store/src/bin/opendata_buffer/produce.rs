@@ -9,7 +9,7 @@ use std::time::Duration;
 use buffer::{CompressionType, Producer, ProducerConfig, SubmitError, SystemClock};
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
 use crate::exit::{self, Failure, Outcome};
 use crate::input::{Delimiter, Source, Splitter, read_ahead};
@@ -284,5 +284,6 @@ fn progress(length: Option<u64>) -> ProgressBar {
         ),
         None => (ProgressBar::new_spinner(), "{spinner} {bytes} durable, {bytes_per_sec}"),
     };
-    bar.with_style(ProgressStyle::with_template(template).expect("the template is sound"))
+    bar.with_finish(ProgressFinish::AndClear)
+        .with_style(ProgressStyle::with_template(template).expect("the template is sound"))
 }
