@@ -149,6 +149,7 @@ fn version_of(e_tag: Option<String>, generation: Option<String>) -> Version {
     Version { e_tag: e_tag.map(Into::into), generation: generation.map(Into::into) }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the client's enum, which grows")]
 fn failure(error: Error) -> StoreFailure {
     let kind = match &error {
         Error::NotFound { .. } => StoreErrorKind::NoSuchStore,
