@@ -91,6 +91,7 @@ pub(crate) async fn run(options: &Options, stop: Interrupt) -> Outcome {
         metadata: Bytes::from(options.metadata.clone()),
         limit: options.max_buffered,
         splitter: Splitter::new(options.delimiter.clone()),
+        delimiter_len: options.delimiter.as_bytes().len() as u64,
         group: Vec::new(),
         group_cost: 0,
         taken: Count::default(),
@@ -109,6 +110,7 @@ struct Feed {
     /// No entry may be larger.
     limit: usize,
     splitter: Splitter,
+    delimiter_len: u64,
     /// Entries for the next call.
     group: Vec<Bytes>,
     group_cost: usize,
@@ -201,7 +203,7 @@ impl Feed {
                     submitted = &mut call => break submitted,
                     () = self.ledger.first_settled() => {
                         self.ledger.collect();
-                        self.progress.set_position(self.ledger.durable.bytes);
+                        self.show_progress();
                     }
                 }
             }
@@ -235,7 +237,13 @@ impl Feed {
 
     fn settle(&mut self) {
         self.ledger.collect();
-        self.progress.set_position(self.ledger.durable.bytes);
+        self.show_progress();
+    }
+
+    /// Delimiters count here: the bar is as long as the file.
+    fn show_progress(&self) {
+        let Count { entries, bytes } = self.ledger.durable;
+        self.progress.set_position(bytes + entries * self.delimiter_len);
     }
 
     /// Waits until all is settled, and says what became of it.
@@ -248,7 +256,7 @@ impl Feed {
                     biased;
                     () = self.ledger.first_settled() => {
                         self.ledger.collect();
-                        self.progress.set_position(self.ledger.durable.bytes);
+                        self.show_progress();
                     }
                     closed = &mut close => break closed,
                 }
