@@ -76,6 +76,12 @@ impl DurabilityWatcher {
         self.batch.outcome.get().cloned()
     }
 
+    /// Whether both follow the same batch, and so will always tell the same.
+    #[must_use]
+    pub fn is_same_batch(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.batch, &other.batch)
+    }
+
     /// Waits until the entries are uploaded and listed. Cancel-safe.
     ///
     /// # Errors

@@ -1,5 +1,91 @@
 //! A stateless buffer in front of a database, kept in object storage: for
 //! services on tokio, over `object_store`.
+//!
+//! # Producer
+//!
+//! ```standalone_crate
+//! # #![allow(unused_imports)]
+//! use buffer::{Producer, ProducerConfig};
+//! use bytes::Bytes;
+//! use std::sync::Arc;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! # std::env::set_current_dir(&directory)?;
+//! # let clock = Arc::new(buffer::SystemClock);
+//! let producer = Producer::new(ProducerConfig::default(), clock)?;
+//!
+//! // Entries of one call stay together, and share its metadata.
+//! let handle = producer.produce(
+//!     vec![Bytes::from("entry-1"), Bytes::from("entry-2")],
+//!     Bytes::from("my-metadata"),
+//! ).await?;
+//!
+//! // Returns when they are stored and listed.
+//! handle.watcher.await_durable().await?;
+//!
+//! // Delivers what is left, and ends.
+//! producer.close().await?;
+//! # assert!(directory.path().join(".data/ingest/manifest").is_file());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Consumer
+//!
+//! ```standalone_crate
+//! # use std::sync::Arc;
+//! # use std::sync::atomic::{AtomicUsize, Ordering};
+//! use buffer::{Consumer, ConsumerConfig};
+//!
+//! # static PROCESSED: AtomicUsize = AtomicUsize::new(0);
+//! # fn process(batch: &buffer::ConsumedBatch) {
+//! #     assert_eq!(batch.entries, ["entry-1", "entry-2"]);
+//! #     assert_eq!(batch.metadata[0].payload, "my-metadata");
+//! #     PROCESSED.fetch_add(1, Ordering::Relaxed);
+//! # }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! # std::env::set_current_dir(&directory)?;
+//! # let clock = Arc::new(buffer::SystemClock);
+//! # let producer = buffer::Producer::new(buffer::ProducerConfig::default(), clock.clone())?;
+//! # for _ in 0..3 {
+//! #     producer.produce(vec!["entry-1".into(), "entry-2".into()], "my-metadata".into()).await?;
+//! #     producer.flush().await?;
+//! # }
+//! # producer.close().await?;
+//! let consumer = Consumer::new(ConsumerConfig::default(), clock)?;
+//!
+//! // Takes over: whoever consumed before is fenced.
+//! consumer.initialize(None).await?;
+//!
+//! // Batches come in order, with `entries`, `sequence` and `metadata`.
+//! while let Some(batch) = consumer.next_batch().await? {
+//!     process(&batch);
+//!     consumer.ack(batch.sequence).await?;
+//! }
+//!
+//! // Acknowledged batches leave the manifest.
+//! consumer.flush().await?;
+//! # assert_eq!(PROCESSED.load(Ordering::Relaxed), 3);
+//! # consumer.close().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A database that stores each batch together with its sequence, in one step,
+//! and resumes with `initialize(Some(last_stored_sequence))`, gets every entry
+//! exactly once.
+//!
+//! # Stores
+//!
+//! [`ProducerConfig::store`] and [`ConsumerConfig::store`] name a directory (by
+//! default `.data`, for both alike), `file:///PATH`, or `memory:NAME` within
+//! one process. For a bucket, make its `object_store` client and give it to
+//! [`Producer::with_object_store`] and [`Consumer::with_object_store`]. A store
+//! that cannot write on a condition is refused by name.
 
 mod consumer;
 mod open;

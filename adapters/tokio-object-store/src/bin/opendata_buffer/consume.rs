@@ -1,0 +1,180 @@
+//! `consume`: from a queue to standard output.
+
+mod output;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use buffer::core::{Location, ReadOutcome, StoreError, StoreOperation};
+use buffer::{ConsumedBatch, Consumer, ConsumerConfig, NextError, Store, SystemClock};
+use clap::Args;
+
+use crate::exit::{Failure, Outcome, is_broken_pipe};
+use crate::input::Delimiter;
+use crate::interrupt::Interrupt;
+use crate::queue::{self, Queue};
+
+use output::{Format, Output};
+
+/// How long a signal leaves a batch that is being written out.
+const LAST_WRITE: Duration = Duration::from_secs(1);
+
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    queue: Queue,
+    /// Ends after this many entries; a batch that was not taken whole is not acknowledged
+    #[arg(short = 'n', long, value_name = "N")]
+    entries: Option<u64>,
+    /// Waits for more instead of ending when the queue is empty
+    #[arg(short, long)]
+    follow: bool,
+    /// Starts after the batch with this sequence, and refuses a queue that does not fit
+    #[arg(long, value_name = "SEQUENCE")]
+    after: Option<u64>,
+    /// How an entry is written
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// What is written after each entry, if raw; takes \n \r \t \0 \\ \xHH
+    #[arg(short = 'D', long, default_value = "\\n")]
+    delimiter: Delimiter,
+    /// Leaves everything in the queue (its consumer is fenced all the same)
+    #[arg(long)]
+    no_ack: bool,
+}
+
+/// How the reading came to its end.
+enum End {
+    /// The queue is empty, or enough was written.
+    Done,
+    /// Nobody reads standard output any more.
+    BrokenPipe,
+    Interrupted,
+}
+
+pub(crate) async fn run(options: &Options, stop: Interrupt) -> Outcome {
+    let Some(consumer) = unless_stopped(&stop, open(options)).await? else {
+        return Err(Failure::interrupted());
+    };
+    let Some(taken) = unless_stopped(&stop, take_over(&consumer, options)).await? else {
+        return Err(Failure::interrupted());
+    };
+    eprintln!("took over: epoch {}, was {}", taken.epoch, taken.previous);
+
+    let read = read(&consumer, options, &stop).await;
+    // Whatever happened: what was written out must not come again.
+    let closed = consumer.close().await;
+    match read? {
+        End::Done | End::BrokenPipe => Ok(closed?),
+        End::Interrupted => {
+            closed?;
+            Err(Failure::interrupted())
+        }
+    }
+}
+
+async fn unless_stopped<T>(
+    stop: &Interrupt,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<Option<T>, Failure> {
+    tokio::select! {
+        biased;
+        () = stop.raised() => Ok(None),
+        done = work => done.map(Some),
+    }
+}
+
+/// Opens the queue if there is one: reading must not make any.
+async fn open(options: &Options) -> Result<Consumer, Failure> {
+    let Queue { store: location, keys } = &options.queue;
+    queue::refuse_memory(location)?;
+    if let Some(path) = queue::directory(location)
+        && !path.is_dir()
+    {
+        let path = path.display();
+        return Err(Failure::failed(format!("no such queue: there is no directory {path}")));
+    }
+    let store = queue::open(location)?;
+    if !options.follow {
+        expect_manifest(&*store, &keys.manifest_path).await?;
+    }
+    let config = ConsumerConfig {
+        data_path_prefix: keys.data_path_prefix.clone(),
+        manifest_path: keys.manifest_path.clone(),
+        ..ConsumerConfig::default()
+    };
+    Ok(Consumer::with_store(config, store, Arc::new(SystemClock))?)
+}
+
+async fn expect_manifest(store: &dyn Store, manifest_path: &str) -> Outcome {
+    let location = Location::from(manifest_path);
+    match store.read(&location, None).await {
+        Ok(ReadOutcome::Found(_) | ReadOutcome::NotModified) => Ok(()),
+        Ok(ReadOutcome::Missing) => Err(Failure::failed(format!(
+            "no such queue: there is no manifest {manifest_path} in {store}; \
+             --follow waits for one, --manifest-path names another"
+        ))),
+        Err(failure) => {
+            let mut error = StoreError::new(failure.kind, StoreOperation::ReadManifest, location);
+            error.source = failure.source;
+            Err(Failure::failed(error.to_string()))
+        }
+    }
+}
+
+async fn take_over(consumer: &Consumer, options: &Options) -> Result<buffer::TakeOver, Failure> {
+    Ok(consumer.initialize(options.after).await?)
+}
+
+/// Writes batches out and acknowledges them, until there is a reason to end.
+async fn read(consumer: &Consumer, options: &Options, stop: &Interrupt) -> Result<End, Failure> {
+    let output = Output { format: options.format, delimiter: options.delimiter.clone() };
+    let mut left = options.entries.unwrap_or(u64::MAX);
+    while left > 0 {
+        let batch = tokio::select! {
+            biased;
+            () = stop.raised() => return Ok(End::Interrupted),
+            batch = next(consumer, options.follow) => batch?,
+        };
+        let Some(batch) = batch else { return Ok(End::Done) };
+        let (sequence, entries) = (batch.sequence, batch.entries.len() as u64);
+        let taken = entries.min(left);
+        match write(&output, batch, taken, stop).await? {
+            End::Done => {}
+            end @ (End::BrokenPipe | End::Interrupted) => return Ok(end),
+        }
+        left -= taken;
+        if taken == entries && !options.no_ack {
+            consumer.ack(sequence).await?;
+        }
+    }
+    Ok(End::Done)
+}
+
+async fn next(consumer: &Consumer, follow: bool) -> Result<Option<ConsumedBatch>, NextError> {
+    if follow { consumer.wait_batch().await.map(Some) } else { consumer.next_batch().await }
+}
+
+/// Writes out the first `count` entries; a reader that hangs must not keep us from ending.
+async fn write(
+    output: &Output,
+    batch: ConsumedBatch,
+    count: u64,
+    stop: &Interrupt,
+) -> Result<End, Failure> {
+    let output = output.clone();
+    let mut writing = tokio::task::spawn_blocking(move || output.write(&batch, count));
+    let written = tokio::select! {
+        written = &mut writing => written,
+        () = stop.raised() => match tokio::time::timeout(LAST_WRITE, &mut writing).await {
+            Ok(written) => written,
+            Err(_) => return Ok(End::Interrupted),
+        },
+    };
+    match written {
+        Ok(Ok(())) => Ok(End::Done),
+        Ok(Err(error)) if is_broken_pipe(&error) => Ok(End::BrokenPipe),
+        Ok(Err(error)) => Err(Failure::failed(format!("cannot write to standard output: {error}"))),
+        Err(error) => Err(Failure::failed(format!("writing out failed: {error}"))),
+    }
+}
