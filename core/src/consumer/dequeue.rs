@@ -86,8 +86,9 @@ impl Dequeue {
         self.dequeued.0 >= self.target.0
     }
 
-    /// A reading of the manifest shows where it begins.
-    pub(super) fn seen(&mut self, first: Sequence) {
+    /// A reading of the manifest shows where it begins. Says whether that is further than was known.
+    pub(super) fn seen(&mut self, first: Sequence) -> bool {
+        let is_further = first > self.dequeued;
         self.dequeued = self.dequeued.max(first);
         if self.sent.is_some_and(|sent| self.dequeued >= sent) {
             self.sent = None;
@@ -95,6 +96,7 @@ impl Dequeue {
         if self.is_settled() {
             self.asked = false;
         }
+        is_further
     }
 
     pub(super) fn failed(&mut self, fault: Fault) {

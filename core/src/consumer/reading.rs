@@ -30,10 +30,10 @@ pub(super) struct Reading {
     /// Nothing is to be done before this.
     pub(super) rest_until: Option<Instant>,
     pub(super) contention: Contention,
-    pub(super) backoff: Backoff,
+    /// A store may serve reads and turn swaps away: what one of them comes to says nothing of the other.
+    reads: Trouble,
+    swaps: Trouble,
     suspicion: Suspicion,
-    /// Since when requests about the manifest fail.
-    failing_since: Option<Instant>,
     /// How many reads were begun.
     begun: u64,
     /// A read is wanted that has at least this number.
@@ -54,6 +54,31 @@ pub(super) struct Reading {
     corrupt_reads: u32,
 }
 
+/// Which kind of request about the manifest failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attempted {
+    Read,
+    Swap,
+}
+
+/// Requests of one kind that have failed since the last one that worked.
+#[derive(Debug)]
+struct Trouble {
+    backoff: Backoff,
+    /// When the first of them failed.
+    since: Option<Instant>,
+}
+
+impl Trouble {
+    const fn new() -> Self {
+        Self { backoff: Backoff::new(RETRY_BASE, RETRY_MOST), since: None }
+    }
+
+    const fn end(&mut self) {
+        *self = Self::new();
+    }
+}
+
 impl Reading {
     pub(super) fn new(config: &ConsumerConfig) -> Self {
         Self {
@@ -62,9 +87,9 @@ impl Reading {
             busy: false,
             rest_until: None,
             contention: Contention::new(),
-            backoff: Backoff::new(RETRY_BASE, RETRY_MOST),
+            reads: Trouble::new(),
+            swaps: Trouble::new(),
             suspicion: Suspicion::new(),
-            failing_since: None,
             begun: 0,
             wanted: 0,
             empty: 0,
@@ -118,10 +143,9 @@ impl Reading {
         known.hash(hasher);
     }
 
-    fn succeeded(&mut self) {
-        self.backoff.reset();
+    fn read_succeeded(&mut self) {
+        self.reads.end();
         self.suspicion.clear();
-        self.failing_since = None;
         self.corrupt_reads = 0;
     }
 }
@@ -218,14 +242,16 @@ impl Consumer {
                 modified = object.last_modified;
                 match Manifest::parse(&self.config.manifest_path, object.bytes) {
                     Ok(manifest) => Known { manifest, version: Some(object.version) },
-                    Err(error) => return self.manifest_failed(now, error.into()),
+                    Err(error) => {
+                        return self.manifest_failed(now, Attempted::Read, error.into());
+                    }
                 }
             }
             Ok(ReadOutcome::NotModified) => {
                 self.reading.known.clone().expect("a version was named")
             }
             Ok(ReadOutcome::Missing) => Known::absent(),
-            Err(error) => return self.manifest_failed(now, error.into()),
+            Err(error) => return self.manifest_failed(now, Attempted::Read, error.into()),
         };
         if let Some(error) = self.contradiction(&seen) {
             match self.reading.suspicion.again() {
@@ -238,7 +264,7 @@ impl Consumer {
             }
             return;
         }
-        self.reading.succeeded();
+        self.reading.read_succeeded();
         self.reading.stale = false;
         self.reading.modified = modified;
         self.learn(seen);
@@ -289,14 +315,16 @@ impl Consumer {
         }
         let grace = self.config.gc_grace_period;
         self.repeats.forget(&known.manifest, self.reading.modified, grace);
-        self.dequeue.seen(known.manifest.first_sequence());
+        if self.dequeue.seen(known.manifest.first_sequence()) {
+            // Its reply was lost, but a swap got through.
+            self.reading.swaps.end();
+        }
         self.settle_doubts(self.reading.begun);
         self.changed();
     }
 
     /// A request about the manifest failed: tries again, and tells who waits when it has lasted too long.
-    pub(super) fn manifest_failed(&mut self, now: Now, fault: Fault) {
-        let since = *self.reading.failing_since.get_or_insert(now.monotonic);
+    fn manifest_failed(&mut self, now: Now, attempted: Attempted, fault: Fault) {
         let retryable = match &fault {
             Fault::Store(error) => error.is_retryable(),
             Fault::Format(_) => {
@@ -304,16 +332,24 @@ impl Consumer {
                 self.reading.corrupt_reads < CORRUPT_READS
             }
         };
+        let trouble = match attempted {
+            Attempted::Read => &mut self.reading.reads,
+            Attempted::Swap => &mut self.reading.swaps,
+        };
+        let since = *trouble.since.get_or_insert(now.monotonic);
         let lasted = now.monotonic.saturating_since(since);
+        let is_over = !retryable || lasted >= self.config.retry_timeout;
+        let wait = trouble.backoff.after_failure(&mut self.random);
+        if is_over {
+            trouble.since = None;
+        }
         self.reading.stale = true;
-        let wait = self.reading.backoff.after_failure(&mut self.random);
         self.reading.rest_until = Some(now.monotonic + wait);
-        if retryable && lasted < self.config.retry_timeout {
+        if !is_over {
             // Whoever waits for this read gets the next one instead.
             self.reading.wanted = self.reading.begun + 1;
             return;
         }
-        self.reading.failing_since = None;
         self.reading.corrupt_reads = 0;
         match self.lifecycle {
             Lifecycle::Initializing(_) => {
@@ -435,7 +471,8 @@ impl Consumer {
         let took = now.monotonic.saturating_since(since);
         match result {
             Ok(WriteOutcome::Stored(version)) => {
-                self.reading.succeeded();
+                self.reading.read_succeeded();
+                self.reading.swaps.end();
                 self.reading.stale = false;
                 let pause = self.reading.contention.on_success(took, &mut self.random);
                 self.reading.rest_until = pause.map(|pause| now.monotonic + pause);
@@ -452,7 +489,7 @@ impl Consumer {
                 None
             }
             Err(error) => {
-                self.manifest_failed(now, error.into());
+                self.manifest_failed(now, Attempted::Swap, error.into());
                 None
             }
         }
