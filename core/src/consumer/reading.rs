@@ -126,10 +126,12 @@ impl Reading {
         self.watch.get_or_insert(next);
     }
 
-    /// Tells, once, that reading has failed since the marked moment.
-    pub(super) fn failure_since(&mut self, since: CallMark) -> Result<(), NextError> {
-        match self.failure.take() {
-            Some((number, fault)) if number > since.0 => Err(NextError::ManifestUnreadable(fault)),
+    /// Tells every call that began before the read that failed, and none that began after it.
+    pub(super) fn failure_since(&self, since: CallMark) -> Result<(), NextError> {
+        match &self.failure {
+            Some((number, fault)) if *number > since.0 => {
+                Err(NextError::ManifestUnreadable(fault.clone()))
+            }
             Some(_) | None => Ok(()),
         }
     }
@@ -265,6 +267,7 @@ impl Consumer {
             return;
         }
         self.reading.read_succeeded();
+        self.reading.failure = None;
         self.reading.stale = false;
         self.reading.modified = modified;
         self.learn(seen);
