@@ -139,10 +139,17 @@ impl Consumer {
                 self.advance(now);
                 Ok(Next::Pending)
             }
+            stage @ Stage::Doubted { .. } => {
+                slot.stage = stage;
+                self.reading.failure_since(since)?;
+                // The read that would have settled it may have failed: then this call wants its own.
+                self.reading.ask_since(since);
+                self.advance(now);
+                Ok(Next::Pending)
+            }
             stage @ (Stage::Listed { .. }
             | Stage::Fetching
             | Stage::Decoding { .. }
-            | Stage::Doubted { .. }
             | Stage::Repeat) => {
                 slot.stage = stage;
                 self.reading.failure_since(since)?;
