@@ -182,7 +182,8 @@ impl Consumer {
         if self.reading.busy {
             return None;
         }
-        let wants = self.reading.watch.into_iter().chain(dequeue).min();
+        let asked = (self.reading.wanted > self.reading.begun).then(Instant::default);
+        let wants = self.reading.watch.into_iter().chain(dequeue).chain(asked).min();
         match (self.reading.rest_until, wants) {
             (Some(rest), Some(want)) => Some(rest.max(want)),
             (Some(rest), None) => Some(rest),
