@@ -365,8 +365,10 @@ impl Consumer {
             }
             Lifecycle::New | Lifecycle::Active { .. } | Lifecycle::Ended(_) => {}
         }
-        self.dequeue.failed(fault.clone());
-        self.reading.failure = Some((self.reading.begun, fault));
+        if attempted == Attempted::Read {
+            self.reading.failure = Some((self.reading.begun, fault.clone()));
+        }
+        self.dequeue.failed(fault);
         self.changed();
     }
 
