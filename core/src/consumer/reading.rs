@@ -250,9 +250,13 @@ impl Consumer {
                     }
                 }
             }
-            Ok(ReadOutcome::NotModified) => {
-                self.reading.known.clone().expect("a version was named")
-            }
+            Ok(ReadOutcome::NotModified) => match self.reading.known.clone() {
+                Some(known) if known.version.is_some() => known,
+                Some(_) | None => {
+                    let error = StoreError::unasked(&self.config.manifest_path);
+                    return self.manifest_failed(now, Attempted::Read, error.into());
+                }
+            },
             Ok(ReadOutcome::Missing) => Known::absent(),
             Err(error) => return self.manifest_failed(now, Attempted::Read, error.into()),
         };

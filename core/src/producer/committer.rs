@@ -312,9 +312,13 @@ impl Producer {
                 Ok(seen) => seen,
                 Err(fault) => return self.rest_after_fault(now, fault),
             },
-            Ok(ReadOutcome::NotModified) => {
-                self.committer.known.clone().expect("a version was named")
-            }
+            Ok(ReadOutcome::NotModified) => match self.committer.known.clone() {
+                Some(known) if known.version.is_some() => known,
+                Some(_) | None => {
+                    let error = StoreError::unasked(&self.config.manifest_path);
+                    return self.fail_commit(now, &error);
+                }
+            },
             Ok(ReadOutcome::Missing) => Known::absent(),
             Err(error) if error.is_retryable() => {
                 return self.rest_after_fault(now, Fault::Store(error));
