@@ -207,6 +207,8 @@ impl Consumer {
         self.window.pop_front();
         self.dequeue.passed_over(sequence);
         self.settle_front();
+        // Whoever waits for the batch that is skipped may have the next one, if that is there already.
+        self.changed();
         self.advance(now);
         Ok(())
     }
