@@ -52,7 +52,7 @@ pub struct ConsumerStats {
 struct ConsumerRole {
     machine: core::Consumer,
     changed: Arc<Event>,
-    /// What the last `initialize` came to, until its caller takes it.
+    /// What the last `initialize` came to, once it is known.
     initialized: Option<Result<TakeOver, InitializeError>>,
     stopped: bool,
     /// `close` was called, or the handle was dropped.
@@ -211,7 +211,7 @@ impl Consumer {
         })?;
         self.ask(|role, _| {
             let listener = role.changed.listen();
-            match (role.initialized.take(), role.machine.ended()) {
+            match (role.initialized.clone(), role.machine.ended()) {
                 (Some(result), _) => Ok(result),
                 (None, Some(ended)) => Ok(Err(ended.clone().into())),
                 (None, None) if role.stopped => Ok(Err(Ended::Stopped.into())),
