@@ -104,6 +104,10 @@ impl Role for ConsumerRole {
 type Asked<T> = Result<T, EventListener>;
 
 impl ConsumerRole {
+    const fn check_running(&self) -> Result<(), Ended> {
+        if self.stopped { Err(Ended::Stopped) } else { Ok(()) }
+    }
+
     fn next(
         &mut self,
         now: Now,
@@ -290,7 +294,10 @@ impl Consumer {
     /// [`AckError`] when it was not handed out, is acknowledged already, or
     /// comes too early. Nothing has changed then.
     pub async fn ack(&self, sequence: u64) -> Result<(), AckError> {
-        self.engine.with(|role, now| role.machine.ack(now, Sequence(sequence)))
+        self.engine.with(|role, now| {
+            role.check_running()?;
+            role.machine.ack(now, Sequence(sequence))
+        })
     }
 
     /// Says that this batch and all before it are done with. Takes no request and never waits.
@@ -299,7 +306,10 @@ impl Consumer {
     ///
     /// [`AckError`] when it was not handed out or is acknowledged already.
     pub async fn ack_through(&self, sequence: u64) -> Result<(), AckError> {
-        self.engine.with(|role, now| role.machine.ack_through(now, Sequence(sequence)))
+        self.engine.with(|role, now| {
+            role.check_running()?;
+            role.machine.ack_through(now, Sequence(sequence))
+        })
     }
 
     /// Goes past the next batch without handing it out, because it is missing
@@ -309,7 +319,10 @@ impl Consumer {
     ///
     /// [`SkipError`] when `sequence` is not the next one.
     pub async fn skip(&self, sequence: u64) -> Result<(), SkipError> {
-        self.engine.with(|role, now| role.machine.skip(now, Sequence(sequence)))
+        self.engine.with(|role, now| {
+            role.check_running()?;
+            role.machine.skip(now, Sequence(sequence))
+        })
     }
 
     /// Waits until everything acknowledged is dequeued. Cancel-safe.
