@@ -138,6 +138,7 @@ impl ProducerRole {
         &mut self,
         now: core::Now,
         submission: Submission,
+        has_waited: bool,
     ) -> Result<WriteHandle, (SubmitError, Option<EventListener>)> {
         if self.stage == Stage::Stopped {
             return Err((SubmitError::Stopped(submission), None));
@@ -145,8 +146,10 @@ impl ProducerRole {
         match self.machine.submit(now, submission) {
             Ok(receipt) => {
                 let batch = Arc::clone(self.unsettled.entry(receipt.batch).or_default());
-                // Whoever waits behind us may fit as well.
-                self.room.notify(1);
+                if has_waited {
+                    // Whoever waits behind us may fit as well.
+                    self.room.notify(1);
+                }
                 let watcher = DurabilityWatcher { batch };
                 Ok(WriteHandle { watcher, ingestion_time_ms: receipt.ingestion_time.0 })
             }
@@ -286,12 +289,14 @@ impl Producer {
         metadata: Bytes,
     ) -> Result<WriteHandle, SubmitError> {
         let mut submission = Submission { entries, metadata };
+        let mut has_waited = false;
         loop {
-            match self.engine.with(|role, now| role.submit(now, submission)) {
+            match self.engine.with(|role, now| role.submit(now, submission, has_waited)) {
                 Ok(handle) => return Ok(handle),
                 Err((error, Some(listener))) => {
                     submission = error.into_submission();
                     listener.await;
+                    has_waited = true;
                 }
                 Err((error, None)) => return Err(error),
             }
