@@ -12,7 +12,7 @@ use crate::error::{Fault, ManifestError};
 use crate::format::Manifest;
 use crate::known::Known;
 use crate::machine::Output;
-use crate::store::{ReadOutcome, StoreError, WriteOutcome};
+use crate::store::{ReadOutcome, StoreError, StoreErrorKind, StoreOperation, WriteOutcome};
 use crate::suspicion::Suspicion;
 use crate::time::{Instant, Now, UnixMillis};
 use crate::types::Epoch;
@@ -492,6 +492,16 @@ impl Consumer {
             }
             Ok(WriteOutcome::Conflict) => {
                 self.stats.conflicts += 1;
+                let since = *self.reading.swaps.since.get_or_insert(now.monotonic);
+                if now.monotonic.saturating_since(since) >= self.config.retry_timeout {
+                    let location = self.config.manifest_path.clone();
+                    let (kind, operation) =
+                        (StoreErrorKind::Transient, StoreOperation::SwapManifest);
+                    let error = StoreError::new(kind, operation, location)
+                        .with_source("every swap for this long was answered with a conflict");
+                    self.manifest_failed(now, Attempted::Swap, error.into());
+                    return None;
+                }
                 // The one consumer is in nobody's way for long, and everybody waits for it.
                 let waited = Duration::from_secs(1);
                 let pause = self.reading.contention.on_conflict(took, waited, &mut self.random);
