@@ -300,6 +300,12 @@ impl Consumer {
             return;
         }
         let expected = self.expected_bytes;
+        for slot in &mut self.window {
+            // A time that is past is no deadline any more, whether there is room for the batch or not.
+            if let Stage::Listed { after } = &mut slot.stage {
+                *after = after.filter(|after| *after > now.monotonic);
+            }
+        }
         let mut held: usize = self.window.iter().filter_map(|slot| slot.held(expected)).sum();
         for index in 0..self.window.len() {
             let slot = &mut self.window[index];
@@ -307,7 +313,7 @@ impl Consumer {
             if index > 0 && held.saturating_add(expected) > self.config.prefetch_bytes {
                 break;
             }
-            if after.is_some_and(|after| after > now.monotonic) {
+            if after.is_some() {
                 continue;
             }
             held = held.saturating_add(expected);
