@@ -299,7 +299,8 @@ impl Consumer {
         if !self.fetches_ahead || !matches!(self.lifecycle, Lifecycle::Active { .. }) {
             return;
         }
-        let expected = self.expected_bytes;
+        // The manifest names no sizes: the first batch is fetched alone, to have an idea of one.
+        let expected = self.expected_bytes.unwrap_or(self.config.prefetch_bytes);
         for slot in &mut self.window {
             // A time that is past is no deadline any more, whether there is room for the batch or not.
             if let Stage::Listed { after } = &mut slot.stage {
@@ -398,7 +399,8 @@ impl Consumer {
                 let bytes = payload + entries.len() * size_of::<Bytes>();
                 slot.stage = Stage::Ready { entries, bytes };
                 // Follow growth at once, so that the bound holds, and shrinkage slowly.
-                self.expected_bytes = bytes.max(self.expected_bytes / 8 * 7);
+                let before = self.expected_bytes.unwrap_or(0);
+                self.expected_bytes = Some(bytes.max(before / 8 * 7));
                 self.changed();
             }
             Err(source) => self.strike(sequence, NextError::BatchCorrupt { sequence, source }),
