@@ -175,6 +175,11 @@ impl StoreError {
         Self { kind, operation, location, source: None }
     }
 
+    /// "Not modified" to a read that named no version: a store that answers so is not to be believed.
+    pub(crate) fn unasked(manifest: &Location) -> Self {
+        Self::new(StoreErrorKind::Unsupported, StoreOperation::ReadManifest, manifest.clone())
+    }
+
     /// Adds what the store's client said.
     #[must_use]
     pub fn with_source(

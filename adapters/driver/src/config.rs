@@ -155,7 +155,8 @@ config! {
         max_buffered_bytes: usize,
         /// How many batches may be encoding, uploading or uncommitted. Default: 16.
         max_inflight_batches: usize,
-        /// How long after its first submission a batch is given up. Less than half of `gc_grace_period`. Default: 2 min.
+        /// How long after it was sealed, or after `flush_interval` if no place was free then,
+        /// a batch is given up. Less than half of `gc_grace_period`. Default: 2 min.
         #[serde(with = "duration")]
         delivery_timeout: Duration,
         /// How long the queue's collector leaves a batch alone. It must be the

@@ -52,7 +52,7 @@ pub struct ConsumerStats {
 struct ConsumerRole {
     machine: core::Consumer,
     changed: Event,
-    /// What the last `initialize` came to, until its caller takes it.
+    /// What the last `initialize` came to, once it is known.
     initialized: Option<Result<TakeOver, InitializeError>>,
     stopped: bool,
     /// `close` was called, or the handle was dropped.
@@ -107,6 +107,10 @@ impl Role for ConsumerRole {
 type Asked<T> = Result<T, EventListener>;
 
 impl ConsumerRole {
+    const fn check_running(&self) -> Result<(), Ended> {
+        if self.stopped { Err(Ended::Stopped) } else { Ok(()) }
+    }
+
     fn next(
         &mut self,
         now: Now,
@@ -214,7 +218,7 @@ impl Consumer {
         })?;
         self.ask(|role, _| {
             let listener = role.changed.listen();
-            match (role.initialized.take(), role.machine.ended()) {
+            match (role.initialized.clone(), role.machine.ended()) {
                 (Some(result), _) => Ok(result),
                 (None, Some(ended)) => Ok(Err(ended.clone().into())),
                 (None, None) if role.stopped => Ok(Err(Ended::Stopped.into())),
@@ -293,7 +297,10 @@ impl Consumer {
     /// [`AckError`] when it was not handed out, is acknowledged already, or
     /// comes too early. Nothing has changed then.
     pub async fn ack(&self, sequence: u64) -> Result<(), AckError> {
-        self.engine.with(|role, now| role.machine.ack(now, Sequence(sequence)))
+        self.engine.with(|role, now| {
+            role.check_running()?;
+            role.machine.ack(now, Sequence(sequence))
+        })
     }
 
     /// Says that this batch and all before it are done with. Takes no request and never waits.
@@ -302,7 +309,10 @@ impl Consumer {
     ///
     /// [`AckError`] when it was not handed out or is acknowledged already.
     pub async fn ack_through(&self, sequence: u64) -> Result<(), AckError> {
-        self.engine.with(|role, now| role.machine.ack_through(now, Sequence(sequence)))
+        self.engine.with(|role, now| {
+            role.check_running()?;
+            role.machine.ack_through(now, Sequence(sequence))
+        })
     }
 
     /// Goes past the next batch without handing it out, because it is missing
@@ -312,7 +322,10 @@ impl Consumer {
     ///
     /// [`SkipError`] when `sequence` is not the next one.
     pub async fn skip(&self, sequence: u64) -> Result<(), SkipError> {
-        self.engine.with(|role, now| role.machine.skip(now, Sequence(sequence)))
+        self.engine.with(|role, now| {
+            role.check_running()?;
+            role.machine.skip(now, Sequence(sequence))
+        })
     }
 
     /// Waits until everything acknowledged is dequeued. Cancel-safe.

@@ -48,8 +48,9 @@ impl<R: Role> Engine<R> {
             waker: AtomicWaker::new(),
             woken: AtomicBool::new(false),
         });
-        let task = Arc::clone(&engine).run();
-        engine.host.runtime.spawn(Box::pin(task));
+        // A runtime that is shutting down drops the task before it ever ran: that is a stop as well.
+        let stopped = StopGuard(Arc::clone(&engine));
+        engine.host.runtime.spawn(Box::pin(Self::run(stopped)));
         engine
     }
 
@@ -88,33 +89,32 @@ impl<R: Role> Engine<R> {
         self.waker.wake();
     }
 
-    async fn run(self: Arc<Self>) {
-        let stopped = StopGuard(Arc::clone(&self));
+    async fn run(stopped: StopGuard<R>) {
+        let engine = &stopped.0;
         let mut commands = Vec::new();
         loop {
-            let (deadline, finished) = self.drain(&mut commands);
+            let (deadline, finished) = engine.drain(&mut commands);
             for command in commands.drain(..) {
-                self.host.start(&self, command);
+                engine.host.start(engine, command);
             }
             if finished {
                 break;
             }
             let woken = async {
-                self.woken().await;
+                engine.woken().await;
                 false
             };
             let timeout = async {
                 match deadline {
-                    Some(deadline) => self.host.runtime.sleep_until(deadline).await,
+                    Some(deadline) => engine.host.runtime.sleep_until(deadline).await,
                     None => future::pending().await,
                 }
                 true
             };
             if future::or(woken, timeout).await {
-                self.with(|role, now| role.machine().handle_timeout(now));
+                engine.with(|role, now| role.machine().handle_timeout(now));
             }
         }
-        drop(stopped);
     }
 
     fn drain(

@@ -16,7 +16,7 @@ use crate::host::Host;
 use crate::runtime::{Clock, Runtime};
 use crate::store::Store;
 
-/// How many failures are kept for `flush` and `close` to report.
+/// How many failures are kept apart for `flush` and `close` to report; past that the oldest are taken together.
 const REMEMBERED_FAILURES: usize = 64;
 
 /// Batches entries, uploads the batches, and lists them in the queue's manifest.
@@ -107,12 +107,21 @@ struct ProducerRole {
     settled: Event,
     /// Told one by one when there is room.
     room: Event,
-    failures: VecDeque<(BatchId, DeliveryError)>,
+    failures: VecDeque<Failures>,
     /// Failures up to here were reported by a flush.
     reported: Option<BatchId>,
     stage: Stage,
     /// `close` was called, or the handle was dropped.
     let_go: bool,
+}
+
+/// Batches that failed: one, or the oldest of many.
+#[derive(Debug)]
+struct Failures {
+    first: BatchId,
+    last: BatchId,
+    /// Why the first of them did.
+    error: DeliveryError,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +144,7 @@ impl ProducerRole {
         &mut self,
         now: core::Now,
         submission: Submission,
+        has_waited: bool,
     ) -> Result<WriteHandle, (SubmitError, Option<EventListener>)> {
         if self.stage == Stage::Stopped {
             return Err((SubmitError::Stopped(submission), None));
@@ -142,8 +152,10 @@ impl ProducerRole {
         match self.machine.submit(now, submission) {
             Ok(receipt) => {
                 let batch = Arc::clone(self.unsettled.entry(receipt.batch).or_default());
-                // Whoever waits behind us may fit as well.
-                self.room.notify(1);
+                if has_waited {
+                    // Whoever waits behind us may fit as well.
+                    self.room.notify(1);
+                }
                 let watcher = DurabilityWatcher { batch };
                 Ok(WriteHandle { watcher, ingestion_time_ms: receipt.ingestion_time.0 })
             }
@@ -154,7 +166,7 @@ impl ProducerRole {
 
     fn flush_scope(&self) -> FlushScope {
         let through = self.unsettled.last_key_value().map(|(id, _)| *id);
-        let last_failure = self.failures.back().map(|(id, _)| *id);
+        let last_failure = self.failures.iter().map(|failures| failures.last).max();
         FlushScope { through: through.max(last_failure), reported: self.reported }
     }
 
@@ -165,18 +177,31 @@ impl ProducerRole {
             return None;
         }
         self.reported = self.reported.max(scope.through);
-        let in_scope = |id: BatchId| Some(id) > scope.reported && Some(id) <= scope.through;
-        let failure = self.failures.iter().find(|(id, _)| in_scope(*id));
-        Some(failure.map_or(Ok(()), |(_, error)| Err(error.clone())))
+        let in_scope = |failures: &&Failures| {
+            Some(failures.last) > scope.reported && Some(failures.first) <= scope.through
+        };
+        let failures = self.failures.iter().find(in_scope);
+        Some(failures.map_or(Ok(()), |failures| Err(failures.error.clone())))
+    }
+
+    /// Keeps a failure for those who flush. However many there are, none that was not reported is forgotten.
+    fn remember(&mut self, batch: BatchId, error: DeliveryError) {
+        self.failures.push_back(Failures { first: batch, last: batch, error });
+        if self.failures.len() <= REMEMBERED_FAILURES {
+            return;
+        }
+        let oldest = self.failures.pop_front().expect("there are many");
+        if Some(oldest.last) > self.reported {
+            let next = self.failures.front_mut().expect("there are many");
+            let (first, last) = (next.first.min(oldest.first), next.last.max(oldest.last));
+            *next = Failures { first, last, error: oldest.error };
+        }
     }
 
     fn settle(&mut self, batch: BatchId, outcome: Result<(), DeliveryError>) {
         if let Err(error) = &outcome {
             tracing::warn!(%error, "a batch did not become durable");
-            if self.failures.len() == REMEMBERED_FAILURES {
-                self.failures.pop_front();
-            }
-            self.failures.push_back((batch, error.clone()));
+            self.remember(batch, error.clone());
         }
         if let Some(settlement) = self.unsettled.remove(&batch) {
             settlement.outcome.set(outcome).expect("a batch is settled once");
@@ -277,12 +302,14 @@ impl Producer {
         metadata: Bytes,
     ) -> Result<WriteHandle, SubmitError> {
         let mut submission = Submission { entries, metadata };
+        let mut has_waited = false;
         loop {
-            match self.engine.with(|role, now| role.submit(now, submission)) {
+            match self.engine.with(|role, now| role.submit(now, submission, has_waited)) {
                 Ok(handle) => return Ok(handle),
                 Err((error, Some(listener))) => {
                     submission = error.into_submission();
                     listener.await;
+                    has_waited = true;
                 }
                 Err((error, None)) => return Err(error),
             }

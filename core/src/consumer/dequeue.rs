@@ -23,8 +23,8 @@ pub(super) struct Dequeue {
     acks: usize,
     /// When the first of them came.
     first_ack: Option<Instant>,
-    /// Somebody waits for it: do it now.
-    asked: bool,
+    /// Somebody waits until all before this is dequeued: do it now.
+    asked: Option<Sequence>,
     /// A swap was sent that dequeues all before this, and nothing has shown yet that it happened.
     sent: Option<Sequence>,
     failures: u64,
@@ -53,7 +53,7 @@ impl Dequeue {
             dequeued: Sequence(0),
             acks: 0,
             first_ack: None,
-            asked: false,
+            asked: None,
             sent: None,
             failures: 0,
             last_failure: None,
@@ -74,7 +74,7 @@ impl Dequeue {
     }
 
     pub(super) fn ask(&mut self) {
-        self.asked = true;
+        self.asked = Some(self.target);
     }
 
     /// Every batch before this is acknowledged.
@@ -86,15 +86,17 @@ impl Dequeue {
         self.dequeued.0 >= self.target.0
     }
 
-    /// A reading of the manifest shows where it begins.
-    pub(super) fn seen(&mut self, first: Sequence) {
+    /// A reading of the manifest shows where it begins. Says whether that is further than was known.
+    pub(super) fn seen(&mut self, first: Sequence) -> bool {
+        let is_further = first > self.dequeued;
         self.dequeued = self.dequeued.max(first);
         if self.sent.is_some_and(|sent| self.dequeued >= sent) {
             self.sent = None;
         }
-        if self.is_settled() {
-            self.asked = false;
+        if self.asked.is_some_and(|asked| self.dequeued >= asked) {
+            self.asked = None;
         }
+        is_further
     }
 
     pub(super) fn failed(&mut self, fault: Fault) {
@@ -103,8 +105,8 @@ impl Dequeue {
     }
 
     pub(super) fn fingerprint(&self, hasher: &mut impl Hasher) {
-        (self.target, self.dequeued, self.acks, self.asked).hash(hasher);
-        (self.unacknowledged.len(), self.sent.is_some()).hash(hasher);
+        (self.target, self.dequeued, self.acks).hash(hasher);
+        (self.unacknowledged.len(), self.asked.is_some(), self.sent.is_some()).hash(hasher);
     }
 
     fn drop_passed_over(&mut self) {
@@ -219,7 +221,7 @@ impl Consumer {
         let dequeue = &self.dequeue;
         if dequeue.is_settled() {
             None
-        } else if dequeue.asked
+        } else if dequeue.asked.is_some()
             || dequeue.sent.is_some()
             || dequeue.acks >= self.config.dequeue_acks
         {

@@ -155,8 +155,8 @@ pub struct Consumer {
     window: VecDeque<Slot>,
     /// Whether batches are fetched before they are asked for: from the first `next` on.
     fetches_ahead: bool,
-    /// The size that the next batch is expected to have.
-    expected_bytes: usize,
+    /// The size that the next batch is expected to have; `None` before the first was seen.
+    expected_bytes: Option<usize>,
     repeats: Repeats,
     dequeue: Dequeue,
     running: BTreeMap<CommandId, Purpose>,
@@ -206,7 +206,7 @@ impl Consumer {
             ahead: Manifest::absent(),
             window: VecDeque::new(),
             fetches_ahead: false,
-            expected_bytes: config.prefetch_bytes / config.prefetch_batches,
+            expected_bytes: None,
             repeats: Repeats::default(),
             dequeue: Dequeue::new(),
             running: BTreeMap::new(),

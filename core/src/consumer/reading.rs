@@ -12,7 +12,7 @@ use crate::error::{Fault, ManifestError};
 use crate::format::Manifest;
 use crate::known::Known;
 use crate::machine::Output;
-use crate::store::{ReadOutcome, StoreError, WriteOutcome};
+use crate::store::{ReadOutcome, StoreError, StoreErrorKind, StoreOperation, WriteOutcome};
 use crate::suspicion::Suspicion;
 use crate::time::{Instant, Now, UnixMillis};
 use crate::types::Epoch;
@@ -30,10 +30,10 @@ pub(super) struct Reading {
     /// Nothing is to be done before this.
     pub(super) rest_until: Option<Instant>,
     pub(super) contention: Contention,
-    pub(super) backoff: Backoff,
+    /// A store may serve reads and turn swaps away: what one of them comes to says nothing of the other.
+    reads: Trouble,
+    swaps: Trouble,
     suspicion: Suspicion,
-    /// Since when requests about the manifest fail.
-    failing_since: Option<Instant>,
     /// How many reads were begun.
     begun: u64,
     /// A read is wanted that has at least this number.
@@ -54,6 +54,31 @@ pub(super) struct Reading {
     corrupt_reads: u32,
 }
 
+/// Which kind of request about the manifest failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attempted {
+    Read,
+    Swap,
+}
+
+/// Requests of one kind that have failed since the last one that worked.
+#[derive(Debug)]
+struct Trouble {
+    backoff: Backoff,
+    /// When the first of them failed.
+    since: Option<Instant>,
+}
+
+impl Trouble {
+    const fn new() -> Self {
+        Self { backoff: Backoff::new(RETRY_BASE, RETRY_MOST), since: None }
+    }
+
+    const fn end(&mut self) {
+        *self = Self::new();
+    }
+}
+
 impl Reading {
     pub(super) fn new(config: &ConsumerConfig) -> Self {
         Self {
@@ -62,9 +87,9 @@ impl Reading {
             busy: false,
             rest_until: None,
             contention: Contention::new(),
-            backoff: Backoff::new(RETRY_BASE, RETRY_MOST),
+            reads: Trouble::new(),
+            swaps: Trouble::new(),
             suspicion: Suspicion::new(),
-            failing_since: None,
             begun: 0,
             wanted: 0,
             empty: 0,
@@ -101,10 +126,12 @@ impl Reading {
         self.watch.get_or_insert(next);
     }
 
-    /// Tells, once, that reading has failed since the marked moment.
-    pub(super) fn failure_since(&mut self, since: CallMark) -> Result<(), NextError> {
-        match self.failure.take() {
-            Some((number, fault)) if number > since.0 => Err(NextError::ManifestUnreadable(fault)),
+    /// Tells every call that began before the read that failed, and none that began after it.
+    pub(super) fn failure_since(&self, since: CallMark) -> Result<(), NextError> {
+        match &self.failure {
+            Some((number, fault)) if *number > since.0 => {
+                Err(NextError::ManifestUnreadable(fault.clone()))
+            }
             Some(_) | None => Ok(()),
         }
     }
@@ -118,10 +145,9 @@ impl Reading {
         known.hash(hasher);
     }
 
-    fn succeeded(&mut self) {
-        self.backoff.reset();
+    fn read_succeeded(&mut self) {
+        self.reads.end();
         self.suspicion.clear();
-        self.failing_since = None;
         self.corrupt_reads = 0;
     }
 }
@@ -156,7 +182,8 @@ impl Consumer {
         if self.reading.busy {
             return None;
         }
-        let wants = self.reading.watch.into_iter().chain(dequeue).min();
+        let asked = (self.reading.wanted > self.reading.begun).then(Instant::default);
+        let wants = self.reading.watch.into_iter().chain(dequeue).chain(asked).min();
         match (self.reading.rest_until, wants) {
             (Some(rest), Some(want)) => Some(rest.max(want)),
             (Some(rest), None) => Some(rest),
@@ -218,14 +245,20 @@ impl Consumer {
                 modified = object.last_modified;
                 match Manifest::parse(&self.config.manifest_path, object.bytes) {
                     Ok(manifest) => Known { manifest, version: Some(object.version) },
-                    Err(error) => return self.manifest_failed(now, error.into()),
+                    Err(error) => {
+                        return self.manifest_failed(now, Attempted::Read, error.into());
+                    }
                 }
             }
-            Ok(ReadOutcome::NotModified) => {
-                self.reading.known.clone().expect("a version was named")
-            }
+            Ok(ReadOutcome::NotModified) => match self.reading.known.clone() {
+                Some(known) if known.version.is_some() => known,
+                Some(_) | None => {
+                    let error = StoreError::unasked(&self.config.manifest_path);
+                    return self.manifest_failed(now, Attempted::Read, error.into());
+                }
+            },
             Ok(ReadOutcome::Missing) => Known::absent(),
-            Err(error) => return self.manifest_failed(now, error.into()),
+            Err(error) => return self.manifest_failed(now, Attempted::Read, error.into()),
         };
         if let Some(error) = self.contradiction(&seen) {
             match self.reading.suspicion.again() {
@@ -238,7 +271,8 @@ impl Consumer {
             }
             return;
         }
-        self.reading.succeeded();
+        self.reading.read_succeeded();
+        self.reading.failure = None;
         self.reading.stale = false;
         self.reading.modified = modified;
         self.learn(seen);
@@ -289,14 +323,16 @@ impl Consumer {
         }
         let grace = self.config.gc_grace_period;
         self.repeats.forget(&known.manifest, self.reading.modified, grace);
-        self.dequeue.seen(known.manifest.first_sequence());
+        if self.dequeue.seen(known.manifest.first_sequence()) {
+            // Its reply was lost, but a swap got through.
+            self.reading.swaps.end();
+        }
         self.settle_doubts(self.reading.begun);
         self.changed();
     }
 
     /// A request about the manifest failed: tries again, and tells who waits when it has lasted too long.
-    pub(super) fn manifest_failed(&mut self, now: Now, fault: Fault) {
-        let since = *self.reading.failing_since.get_or_insert(now.monotonic);
+    fn manifest_failed(&mut self, now: Now, attempted: Attempted, fault: Fault) {
         let retryable = match &fault {
             Fault::Store(error) => error.is_retryable(),
             Fault::Format(_) => {
@@ -304,16 +340,24 @@ impl Consumer {
                 self.reading.corrupt_reads < CORRUPT_READS
             }
         };
+        let trouble = match attempted {
+            Attempted::Read => &mut self.reading.reads,
+            Attempted::Swap => &mut self.reading.swaps,
+        };
+        let since = *trouble.since.get_or_insert(now.monotonic);
         let lasted = now.monotonic.saturating_since(since);
+        let is_over = !retryable || lasted >= self.config.retry_timeout;
+        let wait = trouble.backoff.after_failure(&mut self.random);
+        if is_over {
+            trouble.since = None;
+        }
         self.reading.stale = true;
-        let wait = self.reading.backoff.after_failure(&mut self.random);
         self.reading.rest_until = Some(now.monotonic + wait);
-        if retryable && lasted < self.config.retry_timeout {
+        if !is_over {
             // Whoever waits for this read gets the next one instead.
             self.reading.wanted = self.reading.begun + 1;
             return;
         }
-        self.reading.failing_since = None;
         self.reading.corrupt_reads = 0;
         match self.lifecycle {
             Lifecycle::Initializing(_) => {
@@ -325,8 +369,10 @@ impl Consumer {
             }
             Lifecycle::New | Lifecycle::Active { .. } | Lifecycle::Ended(_) => {}
         }
-        self.dequeue.failed(fault.clone());
-        self.reading.failure = Some((self.reading.begun, fault));
+        if attempted == Attempted::Read {
+            self.reading.failure = Some((self.reading.begun, fault.clone()));
+        }
+        self.dequeue.failed(fault);
         self.changed();
     }
 
@@ -435,7 +481,8 @@ impl Consumer {
         let took = now.monotonic.saturating_since(since);
         match result {
             Ok(WriteOutcome::Stored(version)) => {
-                self.reading.succeeded();
+                self.reading.read_succeeded();
+                self.reading.swaps.end();
                 self.reading.stale = false;
                 let pause = self.reading.contention.on_success(took, &mut self.random);
                 self.reading.rest_until = pause.map(|pause| now.monotonic + pause);
@@ -445,6 +492,16 @@ impl Consumer {
             }
             Ok(WriteOutcome::Conflict) => {
                 self.stats.conflicts += 1;
+                let since = *self.reading.swaps.since.get_or_insert(now.monotonic);
+                if now.monotonic.saturating_since(since) >= self.config.retry_timeout {
+                    let location = self.config.manifest_path.clone();
+                    let (kind, operation) =
+                        (StoreErrorKind::Transient, StoreOperation::SwapManifest);
+                    let error = StoreError::new(kind, operation, location)
+                        .with_source("every swap for this long was answered with a conflict");
+                    self.manifest_failed(now, Attempted::Swap, error.into());
+                    return None;
+                }
                 // The one consumer is in nobody's way for long, and everybody waits for it.
                 let waited = Duration::from_secs(1);
                 let pause = self.reading.contention.on_conflict(took, waited, &mut self.random);
@@ -452,7 +509,7 @@ impl Consumer {
                 None
             }
             Err(error) => {
-                self.manifest_failed(now, error.into());
+                self.manifest_failed(now, Attempted::Swap, error.into());
                 None
             }
         }

@@ -139,10 +139,17 @@ impl Consumer {
                 self.advance(now);
                 Ok(Next::Pending)
             }
+            stage @ Stage::Doubted { .. } => {
+                slot.stage = stage;
+                self.reading.failure_since(since)?;
+                // The read that would have settled it may have failed: then this call wants its own.
+                self.reading.ask_since(since);
+                self.advance(now);
+                Ok(Next::Pending)
+            }
             stage @ (Stage::Listed { .. }
             | Stage::Fetching
             | Stage::Decoding { .. }
-            | Stage::Doubted { .. }
             | Stage::Repeat) => {
                 slot.stage = stage;
                 self.reading.failure_since(since)?;
@@ -200,6 +207,8 @@ impl Consumer {
         self.window.pop_front();
         self.dequeue.passed_over(sequence);
         self.settle_front();
+        // Whoever waits for the batch that is skipped may have the next one, if that is there already.
+        self.changed();
         self.advance(now);
         Ok(())
     }
@@ -290,7 +299,14 @@ impl Consumer {
         if !self.fetches_ahead || !matches!(self.lifecycle, Lifecycle::Active { .. }) {
             return;
         }
-        let expected = self.expected_bytes;
+        // The manifest names no sizes: the first batch is fetched alone, to have an idea of one.
+        let expected = self.expected_bytes.unwrap_or(self.config.prefetch_bytes);
+        for slot in &mut self.window {
+            // A time that is past is no deadline any more, whether there is room for the batch or not.
+            if let Stage::Listed { after } = &mut slot.stage {
+                *after = after.filter(|after| *after > now.monotonic);
+            }
+        }
         let mut held: usize = self.window.iter().filter_map(|slot| slot.held(expected)).sum();
         for index in 0..self.window.len() {
             let slot = &mut self.window[index];
@@ -298,7 +314,7 @@ impl Consumer {
             if index > 0 && held.saturating_add(expected) > self.config.prefetch_bytes {
                 break;
             }
-            if after.is_some_and(|after| after > now.monotonic) {
+            if after.is_some() {
                 continue;
             }
             held = held.saturating_add(expected);
@@ -383,7 +399,8 @@ impl Consumer {
                 let bytes = payload + entries.len() * size_of::<Bytes>();
                 slot.stage = Stage::Ready { entries, bytes };
                 // Follow growth at once, so that the bound holds, and shrinkage slowly.
-                self.expected_bytes = bytes.max(self.expected_bytes / 8 * 7);
+                let before = self.expected_bytes.unwrap_or(0);
+                self.expected_bytes = Some(bytes.max(before / 8 * 7));
                 self.changed();
             }
             Err(source) => self.strike(sequence, NextError::BatchCorrupt { sequence, source }),

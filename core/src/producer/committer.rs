@@ -265,6 +265,7 @@ impl Producer {
         }
     }
 
+    /// A swap got through. A read alone ends no trouble: a store may serve reads and turn swaps away.
     fn on_commit_progress(&mut self) {
         self.committer.backoff.reset();
         self.committer.suspicion.clear();
@@ -312,9 +313,13 @@ impl Producer {
                 Ok(seen) => seen,
                 Err(fault) => return self.rest_after_fault(now, fault),
             },
-            Ok(ReadOutcome::NotModified) => {
-                self.committer.known.clone().expect("a version was named")
-            }
+            Ok(ReadOutcome::NotModified) => match self.committer.known.clone() {
+                Some(known) if known.version.is_some() => known,
+                Some(_) | None => {
+                    let error = StoreError::unasked(&self.config.manifest_path);
+                    return self.fail_commit(now, &error);
+                }
+            },
             Ok(ReadOutcome::Missing) => Known::absent(),
             Err(error) if error.is_retryable() => {
                 return self.rest_after_fault(now, Fault::Store(error));
@@ -355,13 +360,14 @@ impl Producer {
     fn learn(&mut self, now: Now, seen: Known) {
         self.committer.seen |= seen.version.is_some();
         self.committer.stale = false;
-        self.on_commit_progress();
+        self.committer.suspicion.clear();
         let proof = self.committer.attempt.as_ref().map(|attempt| attempt.judge(&seen));
         self.committer.known = Some(seen);
         match proof {
             None => {}
             Some(Proof::Happened) => {
                 let attempt = self.committer.attempt.take().expect("it was just judged");
+                self.on_commit_progress();
                 self.settle_attempt(&attempt);
             }
             Some(Proof::MayStill) => self.send_swap(now),

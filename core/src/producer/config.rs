@@ -25,7 +25,7 @@ pub struct ProducerConfig {
     pub max_inflight_batches: usize,
     /// How a batch's records are compressed.
     pub batch_compression: Compression,
-    /// How long after its first submission a batch is given up.
+    /// How long after it was sealed, or after `flush_interval` if no place was free then, a batch is given up.
     pub delivery_timeout: Duration,
     /// How long the collector leaves a batch alone. It must be the same for
     /// every producer and consumer of the queue: version 1 cannot check that.

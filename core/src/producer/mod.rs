@@ -14,7 +14,6 @@ mod pipeline;
 
 use alloc::collections::{BTreeMap, VecDeque};
 use core::hash::{Hash, Hasher};
-use core::time::Duration;
 
 use batch::{BATCH_OVERHEAD, Batch, Doubt, OpenBatch, Size, Stage};
 use committer::Committer;
@@ -321,7 +320,8 @@ impl Producer {
     /// Gives up every batch whose `delivery_timeout` has passed, but for those whose swap is being answered.
     fn give_up_what_is_late(&mut self, now: Now) {
         let late = |deadline: Instant| deadline <= now.monotonic;
-        if self.open.as_ref().is_some_and(|open| late(open.opened + self.config.delivery_timeout)) {
+        let patience = self.config.flush_interval.saturating_add(self.config.delivery_timeout);
+        if self.open.as_ref().is_some_and(|open| late(open.opened + patience)) {
             self.seal(now);
         }
         let mut index = 0;
@@ -339,10 +339,11 @@ impl Producer {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let timeout: Duration = self.config.delivery_timeout;
+        let interval = self.config.flush_interval;
+        let patience = interval.saturating_add(self.config.delivery_timeout);
         let flush = self.open.as_ref().map(|open| {
             let places = self.has_free_place();
-            open.opened + if places { self.config.flush_interval } else { timeout }
+            open.opened + if places { interval } else { patience }
         });
         // Only the first few are in flight, and deadlines rise: this looks at no more than those.
         let in_flight = self.pipeline.iter().take(self.config.max_inflight_batches);

@@ -25,10 +25,11 @@ impl Producer {
     /// Closes the open batch, if there is one.
     pub(super) fn seal(&mut self, now: Now) {
         let Some(open) = self.open.take() else { return };
+        let due = now.monotonic.min(open.opened + self.config.flush_interval);
         self.pipeline.push_back(Batch {
             id: open.id,
             opened: open.opened,
-            deadline: open.opened + self.config.delivery_timeout,
+            deadline: due + self.config.delivery_timeout,
             stage: Stage::Sealed(open.submissions),
             doubt: Doubt::None,
             metadata: open.metadata,
