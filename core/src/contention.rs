@@ -2,53 +2,75 @@
 
 use core::time::Duration;
 
-/// The window never grows past this.
-const MOST: Duration = Duration::from_secs(4);
 /// A window of less than this is none: there is nobody to give way to.
 const LEAST: Duration = Duration::from_millis(1);
+/// The window never grows past this.
+const MOST: Duration = Duration::from_secs(4);
+/// Nor past this many times what a swap takes.
+const MOST_SWAPS: u32 = 32;
+/// After waiting for so many times what a swap takes, waits are half as long.
+const PATIENCE_SWAPS: u32 = 16;
+/// After how many successes with more to swap at once there is a pause, in case that others never get their turn.
+const STREAK: u32 = 8;
+/// How long that pause is, in times of what a swap takes: another writer can read and swap in it.
+const PAUSE_SWAPS: f64 = 3.0;
 
 /// Learns from conflicts how far apart to spread one's own swaps.
 ///
 /// Each conflict doubles the window from which waits are drawn, each success
-/// halves it: writers that share a manifest settle where about every second
-/// swap succeeds, however many they are, and what they upload meanwhile goes
-/// into one swap. Who has waited long draws from a smaller window, so that
-/// nobody is left behind.
+/// takes a quarter off it; what is uploaded meanwhile goes into one swap. Three
+/// things keep writers from being left behind:
+///
+/// - who has waited long draws from a smaller window;
+/// - the window is bounded in terms of what a swap takes, so that a writer
+///   with bad luck still takes part;
+/// - a writer that always wins never sees a conflict: its next swap is on the
+///   way before anybody else has read what the last one wrote. It makes room
+///   now and then, and learns from the conflict that follows.
 #[derive(Clone, Debug)]
 pub(crate) struct Contention {
     window: Duration,
+    /// Successes since the last conflict after which there was more to swap at once.
+    streak: u32,
 }
 
 impl Contention {
     pub(crate) const fn new() -> Self {
-        Self { window: Duration::ZERO }
+        Self { window: Duration::ZERO, streak: 0 }
     }
 
-    /// How long to wait before reading and swapping again; `took` is how long the swap was out.
+    /// How long to wait before reading and swapping again; `took` is how long
+    /// the swap was out, `waited` how long the oldest batch has been waiting.
     pub(crate) fn on_conflict(
         &mut self,
         took: Duration,
         waited: Duration,
         random: &mut fastrand::Rng,
     ) -> Duration {
-        let least = took.max(LEAST);
-        self.window = self.window.saturating_mul(2).clamp(least, MOST.max(least));
-        let urgency = 1.0 + waited.as_secs_f64() / self.window.as_secs_f64();
+        let took = took.max(LEAST);
+        let most = took.saturating_mul(MOST_SWAPS).min(MOST).max(took);
+        self.streak = 0;
+        self.window = self.window.saturating_mul(2).clamp(took, most);
+        let patience = took.saturating_mul(PATIENCE_SWAPS);
+        let urgency = 1.0 + waited.as_secs_f64() / patience.as_secs_f64();
         self.window.mul_f64(random.f64() / urgency)
     }
 
-    /// How long to let others have their turn after a swap that succeeded.
+    /// How long to let others have their turn after a swap that succeeded; `more` says that another would follow at once.
     pub(crate) fn on_success(
         &mut self,
         took: Duration,
+        more: bool,
         random: &mut fastrand::Rng,
     ) -> Option<Duration> {
-        self.window /= 2;
-        if self.window < took.max(LEAST) {
-            self.window = Duration::ZERO;
-            return None;
+        self.window = self.window * 3 / 4;
+        self.streak = self.streak.saturating_add(u32::from(more));
+        if self.window >= took.max(LEAST) {
+            return Some(self.window.mul_f64(random.f64()));
         }
-        Some(self.window.mul_f64(random.f64()))
+        self.window = Duration::ZERO;
+        let pause = took.min(MOST).mul_f64(PAUSE_SWAPS * (0.75 + 0.5 * random.f64()));
+        (more && self.streak.is_multiple_of(STREAK)).then_some(pause)
     }
 }
 
@@ -59,10 +81,18 @@ mod tests {
     const TOOK: Duration = Duration::from_millis(20);
 
     #[test]
-    fn alone_there_is_no_wait() {
+    fn alone_there_is_hardly_a_wait() {
         let mut random = fastrand::Rng::with_seed(1);
         let mut contention = Contention::new();
-        assert_eq!(contention.on_success(TOOK, &mut random), None);
+        for _ in 0..10 {
+            for _ in 1..STREAK {
+                assert_eq!(contention.on_success(TOOK, true, &mut random), None);
+                assert_eq!(contention.on_success(TOOK, false, &mut random), None);
+            }
+            let pause =
+                contention.on_success(TOOK, true, &mut random).expect("the eighth makes room");
+            assert!(pause >= 2 * TOOK && pause <= 4 * TOOK, "{pause:?}");
+        }
     }
 
     #[test]
@@ -71,11 +101,13 @@ mod tests {
         let mut contention = Contention::new();
         for _ in 0..64 {
             let wait = contention.on_conflict(TOOK, Duration::ZERO, &mut random);
-            assert!(wait <= MOST);
+            assert!(wait <= TOOK * MOST_SWAPS);
         }
-        assert_eq!(contention.window, MOST);
-        for _ in 0..16 {
-            contention.on_success(TOOK, &mut random);
+        assert_eq!(contention.window, TOOK * MOST_SWAPS);
+        let slow = Duration::from_secs(30);
+        assert!(contention.on_conflict(slow, Duration::ZERO, &mut random) <= slow);
+        for _ in 0..32 {
+            contention.on_success(TOOK, false, &mut random);
         }
         assert_eq!(contention.window, Duration::ZERO);
     }
@@ -84,13 +116,12 @@ mod tests {
     fn who_has_waited_long_waits_less() {
         let mean = |waited| {
             let mut random = fastrand::Rng::with_seed(1);
-            let mut contention = Contention { window: Duration::from_millis(500) };
             let draws = (0..200).map(|_| {
-                contention.window = Duration::from_millis(500);
+                let mut contention = Contention { window: TOOK * 8, streak: 0 };
                 contention.on_conflict(TOOK, waited, &mut random)
             });
             draws.sum::<Duration>() / 200
         };
-        assert!(mean(Duration::from_secs(9)) * 5 < mean(Duration::ZERO));
+        assert!(mean(TOOK * PATIENCE_SWAPS * 4) * 4 < mean(Duration::ZERO));
     }
 }

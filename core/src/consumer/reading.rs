@@ -484,7 +484,7 @@ impl Consumer {
                 self.reading.read_succeeded();
                 self.reading.swaps.end();
                 self.reading.stale = false;
-                let pause = self.reading.contention.on_success(took, &mut self.random);
+                let pause = self.reading.contention.on_success(took, false, &mut self.random);
                 self.reading.rest_until = pause.map(|pause| now.monotonic + pause);
                 let known = Known { manifest: written.clone(), version: Some(version) };
                 self.reading.known = Some(known);

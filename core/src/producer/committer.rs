@@ -241,7 +241,10 @@ impl Producer {
             Ok(WriteOutcome::Stored(version)) => {
                 let attempt = self.committer.attempt.take().expect("a swap is on record");
                 let took = now.monotonic.saturating_since(since);
-                let pause = self.committer.contention.on_success(took, &mut self.random);
+                let listed = attempt.batches.len();
+                let next = self.pipeline.get(listed);
+                let more = next.is_some_and(|batch| matches!(batch.stage, Stage::Uploaded));
+                let pause = self.committer.contention.on_success(took, more, &mut self.random);
                 self.committer.phase =
                     Phase::Resting { after: pause.map(|pause| now.monotonic + pause) };
                 let known = Known { manifest: attempt.result.clone(), version: Some(version) };
