@@ -295,10 +295,12 @@ impl Consumer {
         for index in 0..self.window.len() {
             let slot = &mut self.window[index];
             let Stage::Listed { after } = slot.stage else { continue };
-            if index > 0 && held.saturating_add(expected) > self.config.prefetch_bytes {
-                break;
-            }
             if after.is_some_and(|after| after > now.monotonic) {
+                continue;
+            }
+            if index > 0 && held.saturating_add(expected) > self.config.prefetch_bytes {
+                // It waits for room now, not for a time: a deadline that has passed would wake the host for nothing, over and over.
+                slot.stage = Stage::Listed { after: None };
                 continue;
             }
             held = held.saturating_add(expected);
