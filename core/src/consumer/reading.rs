@@ -156,12 +156,12 @@ impl Consumer {
         if self.reading.busy {
             return None;
         }
-        let wants = self.reading.watch.into_iter().chain(dequeue).min();
-        match (self.reading.rest_until, wants) {
-            (Some(rest), Some(want)) => Some(rest.max(want)),
-            (Some(rest), None) => Some(rest),
-            (None, want) => want,
-        }
+        // A read that is wanted now does not wait for a dequeue that is due later.
+        let wanted = matches!(self.lifecycle, Lifecycle::Initializing(_))
+            || self.reading.wanted > self.reading.begun;
+        let at_once = wanted.then(Instant::default);
+        let want = self.reading.watch.into_iter().chain(dequeue).chain(at_once).min()?;
+        Some(self.reading.rest_until.map_or(want, |rest| rest.max(want)))
     }
 
     /// Does the next thing about the manifest, if nothing is under way.
