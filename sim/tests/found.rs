@@ -5,9 +5,9 @@ mod common;
 use std::sync::mpsc;
 use std::thread;
 
-use buffer_core::StoreErrorKind::Transient;
+use buffer_core::StoreErrorKind::{Denied, Transient};
 use buffer_core::format::NewEntry;
-use buffer_driver::ConsumerConfig;
+use buffer_driver::{ConsumerConfig, NextError};
 use buffer_sim::Verdict;
 use common::{Queue, manifest, one_by_one, produce, secs, take_all, texts};
 use futures_lite::future;
@@ -117,5 +117,34 @@ fn a_reading_that_shows_only_a_repeat_is_an_end_of_the_queue() {
         };
         let next = future::or(next, late).await.expect("it comes back");
         assert_eq!(next.expect("all is well"), None);
+    });
+}
+
+/// Seed 1409. A batch arrives damaged, and the manifest is to be read before
+/// anything is said of it. That read is denied. The caller was told, and its
+/// next call waited for a read that nobody asked for.
+#[test]
+fn a_batch_in_doubt_is_looked_into_again_when_the_manifest_was_denied() {
+    let queue = Queue::new(1);
+    let producer = queue.producer(&one_by_one());
+    let consumer = queue.consumer(&ConsumerConfig::default());
+    queue.runtime.block_on(async {
+        produce(&producer, "zero").await.watcher.await_durable().await.expect("all is well");
+        consumer.initialize(None).await.expect("it is free");
+        let rule = queue.store.fault(|request| match request.is_of_batch() {
+            true => Verdict::Truncate(3),
+            false => Verdict::Fail(Denied),
+        });
+        let error = consumer.next_batch().await.expect_err("nothing can be read");
+        assert!(matches!(error, NextError::ManifestUnreadable(_)), "{error}");
+        drop(rule);
+        let next = async { Some(consumer.next_batch().await) };
+        let late = async {
+            queue.runtime.sleep(secs(10)).await;
+            None
+        };
+        let next = future::or(next, late).await.expect("it comes back");
+        let batch = next.expect("all is well again").expect("it is listed");
+        assert_eq!(texts(&[batch]), ["zero"]);
     });
 }

@@ -91,6 +91,13 @@ impl Reading {
         self.wanted = self.wanted.max(since.0 + 1);
     }
 
+    /// Asks for a read unless one is under way.
+    pub(super) fn ask_again(&mut self) {
+        if !self.busy {
+            self.wanted = self.begun + 1;
+        }
+    }
+
     /// Whether the manifest was read after the marked moment; the window tells what of it is left.
     pub(super) const fn was_shown_since(&self, since: CallMark) -> bool {
         self.shown > since.0

@@ -144,8 +144,13 @@ impl Consumer {
             | Stage::Decoding { .. }
             | Stage::Doubted { .. }
             | Stage::Repeat) => {
+                let doubted = matches!(stage, Stage::Doubted { .. });
                 slot.stage = stage;
                 self.reading.failure_since(since)?;
+                if doubted {
+                    // The read that was to settle it may have failed for good.
+                    self.reading.ask_again();
+                }
                 self.advance(now);
                 Ok(Next::Pending)
             }
