@@ -43,6 +43,8 @@ pub(crate) struct State {
     ready: VecDeque<TaskId>,
     processes_created: u32,
     crashed: BTreeSet<ProcessId>,
+    /// What the tasks of paused processes would do, in the order in which they became ready.
+    paused: BTreeMap<ProcessId, Vec<TaskId>>,
     running: bool,
 }
 
@@ -106,6 +108,7 @@ impl World {
             ready: VecDeque::new(),
             processes_created: 0,
             crashed: BTreeSet::new(),
+            paused: BTreeMap::new(),
             running: false,
         };
         Self { seed, options, state: Mutex::new(state), trace: Mutex::default() }
@@ -156,6 +159,17 @@ impl World {
     /// Starts no more tasks of a process from here on; says whether it was alive.
     pub(crate) fn mark_crashed(&self, process: ProcessId) -> bool {
         self.state().crashed.insert(process)
+    }
+
+    /// Polls no task of a process until it is resumed.
+    pub(crate) fn pause(&self, process: ProcessId) {
+        self.state().paused.entry(process).or_default();
+    }
+
+    pub(crate) fn resume(&self, process: ProcessId) {
+        let mut state = self.state();
+        let parked = state.paused.remove(&process).unwrap_or_default();
+        state.ready.extend(parked);
     }
 
     /// Drops every task of a process, in the order of their creation.
@@ -227,7 +241,12 @@ impl World {
         let mut state = self.state();
         while let Some(id) = state.ready.pop_front() {
             // Woken and then dropped with its process.
-            let Some(task) = state.tasks.get_mut(&id) else { continue };
+            let State { tasks, paused, .. } = &mut *state;
+            let Some(task) = tasks.get_mut(&id) else { continue };
+            if let Some(parked) = paused.get_mut(&task.process) {
+                parked.push(id);
+                continue;
+            }
             task.queued = false;
             let (waker, process) = (task.waker.clone(), task.process);
             let next = match task.future.take() {

@@ -102,6 +102,20 @@ impl Process {
         }
     }
 
+    /// Stops every task of this process where it waits; its requests take their course.
+    ///
+    /// Time goes on meanwhile. What became ready is done after [`Process::resume`], in that order.
+    pub fn pause(&self) {
+        self.runtime.record(format_args!("{} paused", self.id));
+        self.runtime.world().pause(self.id);
+    }
+
+    /// Lets a paused process go on.
+    pub fn resume(&self) {
+        self.runtime.record(format_args!("{} resumed", self.id));
+        self.runtime.world().resume(self.id);
+    }
+
     /// Whether it has crashed.
     #[must_use]
     pub fn is_crashed(&self) -> bool {

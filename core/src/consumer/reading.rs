@@ -38,8 +38,8 @@ pub(super) struct Reading {
     begun: u64,
     /// A read is wanted that has at least this number.
     wanted: u64,
-    /// The number of the last read that showed nothing more.
-    empty: u64,
+    /// The number of the last read that was answered.
+    shown: u64,
     /// Why the read with this number, and those that took its place, failed.
     failure: Option<(u64, Fault)>,
     /// When to look again for a caller that waits.
@@ -92,7 +92,7 @@ impl Reading {
             suspicion: Suspicion::new(),
             begun: 0,
             wanted: 0,
-            empty: 0,
+            shown: 0,
             failure: None,
             watch: None,
             poll_interval: config.poll_interval,
@@ -116,8 +116,9 @@ impl Reading {
         self.wanted = self.wanted.max(since.0 + 1);
     }
 
-    pub(super) const fn showed_nothing_since(&self, since: CallMark) -> bool {
-        self.empty > since.0
+    /// Whether the manifest was read after the marked moment; the window tells what of it is left.
+    pub(super) const fn was_shown_since(&self, since: CallMark) -> bool {
+        self.shown > since.0
     }
 
     /// Asks for a read at the next poll, and sees to it that there is one.
@@ -182,13 +183,12 @@ impl Consumer {
         if self.reading.busy {
             return None;
         }
-        let asked = (self.reading.wanted > self.reading.begun).then(Instant::default);
-        let wants = self.reading.watch.into_iter().chain(dequeue).chain(asked).min();
-        match (self.reading.rest_until, wants) {
-            (Some(rest), Some(want)) => Some(rest.max(want)),
-            (Some(rest), None) => Some(rest),
-            (None, want) => want,
-        }
+        // A read that is wanted now does not wait for a dequeue that is due later.
+        let wanted = matches!(self.lifecycle, Lifecycle::Initializing(_))
+            || self.reading.wanted > self.reading.begun;
+        let at_once = wanted.then(Instant::default);
+        let want = self.reading.watch.into_iter().chain(dequeue).chain(at_once).min()?;
+        Some(self.reading.rest_until.map_or(want, |rest| rest.max(want)))
     }
 
     /// Does the next thing about the manifest, if nothing is under way.
@@ -318,9 +318,7 @@ impl Consumer {
             let slower = self.reading.poll_interval.saturating_mul(2);
             self.reading.poll_interval = slower.min(self.config.poll_interval_max);
         }
-        if self.window.is_empty() && self.ahead.is_empty() {
-            self.reading.empty = self.reading.begun;
-        }
+        self.reading.shown = self.reading.begun;
         let grace = self.config.gc_grace_period;
         self.repeats.forget(&known.manifest, self.reading.modified, grace);
         if self.dequeue.seen(known.manifest.first_sequence()) {

@@ -283,3 +283,24 @@ fn a_world_is_let_go_when_its_last_handle_goes() {
     drop(runtime);
     assert_eq!(notes.take(), ["dropped"]);
 }
+
+#[test]
+fn a_paused_process_does_nothing_until_it_is_resumed_and_the_others_go_on() {
+    let runtime = SimRuntime::new(1);
+    let notes = Notes::default();
+    let (paused, other) = (runtime.process("paused"), runtime.process("other"));
+    for process in [&paused, &other] {
+        let (sleep, notes, name) = (runtime.sleep(ms(10)), notes.clone(), process.id());
+        let _task = process.start(async move {
+            sleep.await;
+            notes.add(format!("{name}"));
+        });
+    }
+    runtime.advance(ms(5));
+    paused.pause();
+    runtime.advance(ms(100));
+    assert_eq!(notes.take(), ["p2"]);
+    paused.resume();
+    runtime.advance(ms(0));
+    assert_eq!(notes.take(), ["p1"]);
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use buffer_core::{Location, ReadOutcome, Version};
+use bytes::Bytes;
 
 use super::fault::is_batch;
 
@@ -105,4 +106,6 @@ pub struct Applied {
     pub version: Version,
     /// A hash of the contents: equal for equal bytes, whatever the versions are.
     pub content_hash: u128,
+    /// The contents.
+    pub bytes: Bytes,
 }

@@ -181,9 +181,9 @@ impl State {
         now: UnixMillis,
     ) -> Version {
         let content_hash = content_hash(&bytes);
-        let version = self.objects.put(location, bytes, now);
-        let location = location.clone();
-        self.log.push(Applied { time, request, location, version: version.clone(), content_hash });
+        let version = self.objects.put(location, bytes.clone(), now);
+        let (location, made) = (location.clone(), version.clone());
+        self.log.push(Applied { time, request, location, version: made, content_hash, bytes });
         version
     }
 

@@ -1,0 +1,150 @@
+//! What random worlds found, each as the least that shows it, with its story.
+
+mod common;
+
+use std::sync::mpsc;
+use std::thread;
+
+use buffer_core::StoreErrorKind::{Denied, Transient};
+use buffer_core::format::NewEntry;
+use buffer_driver::{ConsumerConfig, NextError};
+use buffer_sim::Verdict;
+use common::{Queue, manifest, one_by_one, produce, secs, take_all, texts};
+use futures_lite::future;
+
+/// Seed 13. A fetch fails and is to be tried again. When its time comes, what
+/// is held leaves no room for it. The deadline stood in the past from then on,
+/// and the loop went round for ever without letting anybody else run.
+#[test]
+fn a_fetch_that_waits_for_room_does_not_keep_the_loop_busy() {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let queue = Queue::new(1);
+        let producer = queue.producer(&one_by_one());
+        let config = ConsumerConfig {
+            prefetch_batches: 3,
+            prefetch_bytes: 2000,
+            ..ConsumerConfig::default()
+        };
+        let consumer = queue.consumer(&config);
+        queue.runtime.block_on(async {
+            for fill in ["a", "b", "c"] {
+                produce(&producer, fill.repeat(1500)).await;
+            }
+            producer.flush().await.expect("all is well");
+            consumer.initialize(None).await.expect("it is free");
+            // Before a batch was seen three are taken to fit. The second then fills all there is, and the third is to be tried again.
+            let mut reads = 0;
+            let rule = queue.store.fault(move |request| {
+                reads += u32::from(request.is_of_batch());
+                if reads == 3 { Verdict::Fail(Transient) } else { Verdict::Pass }
+            });
+            let first = consumer.next_batch().await.expect("all is well").expect("it is there");
+            queue.runtime.sleep(secs(1)).await;
+            drop(rule);
+            let mut lengths = vec![first.entries[0].len()];
+            lengths.extend(take_lengths(&consumer).await);
+            sender.send(lengths).expect("the test waits");
+        });
+    });
+    // In real time: what fails here fails by never coming back.
+    let lengths = receiver.recv_timeout(secs(20)).expect("the loop lets others run");
+    assert_eq!(lengths, [1500, 1500, 1500]);
+}
+
+async fn take_lengths(consumer: &buffer_driver::Consumer) -> Vec<usize> {
+    let mut lengths = Vec::new();
+    while let Some(batch) = consumer.next_batch().await.expect("the queue can be read") {
+        lengths.push(batch.entries[0].len());
+    }
+    lengths
+}
+
+/// Seed 10. An acknowledged batch is to be dequeued in a minute, and the poll
+/// of a caller that waits meets an error. The next poll was put off until the dequeue.
+#[test]
+fn a_failed_poll_is_repeated_soon_although_a_dequeue_is_due_late() {
+    let queue = Queue::new(1);
+    let producer = queue.producer(&one_by_one());
+    let config = ConsumerConfig { dequeue_interval: secs(60), ..ConsumerConfig::default() };
+    let consumer = queue.consumer(&config);
+    queue.runtime.block_on(async {
+        produce(&producer, "zero").await.watcher.await_durable().await.expect("all is well");
+        consumer.initialize(None).await.expect("it is free");
+        assert_eq!(texts(&take_all(&consumer).await), ["zero"]);
+        let mut failed = false;
+        let rule = queue.store.fault(move |request| {
+            if request.is_write() || std::mem::replace(&mut failed, true) {
+                return Verdict::Pass;
+            }
+            Verdict::Fail(Transient)
+        });
+        let began = queue.runtime.elapsed();
+        let (batch, ()) = future::zip(consumer.wait_batch(), async {
+            queue.runtime.sleep(secs(1)).await;
+            produce(&producer, "one").await;
+        })
+        .await;
+        drop(rule);
+        assert_eq!(texts(&[batch.expect("all is well")]), ["one"]);
+        let took = queue.runtime.elapsed() - began;
+        assert!(took < secs(5), "{took:?}");
+    });
+}
+
+/// Seed 930. All that is new in the manifest is a repeat, which is dropped.
+/// `next_batch` waited for a read that showed nothing, and none was to come.
+#[test]
+fn a_reading_that_shows_only_a_repeat_is_an_end_of_the_queue() {
+    let queue = Queue::new(1);
+    let producer = queue.producer(&one_by_one());
+    let consumer = queue.consumer(&ConsumerConfig::default());
+    queue.runtime.block_on(async {
+        produce(&producer, "zero").await.watcher.await_durable().await.expect("all is well");
+        consumer.initialize(None).await.expect("it is free");
+        let taken = take_all(&consumer).await;
+        consumer.flush().await.expect("all is well");
+        // Case 4: the producer could not tell, and lists the batch again.
+        let location = taken[0].location.as_str().into();
+        let entry = NewEntry { location: &location, metadata: &[] };
+        let again = queue.manifest().append(&[entry]).expect("it fits");
+        queue.store.put_raw(&manifest(), again.to_rope().concat());
+
+        let next = async { Some(consumer.next_batch().await) };
+        let late = async {
+            queue.runtime.sleep(secs(10)).await;
+            None
+        };
+        let next = future::or(next, late).await.expect("it comes back");
+        assert_eq!(next.expect("all is well"), None);
+    });
+}
+
+/// Seed 1409. A batch arrives damaged, and the manifest is to be read before
+/// anything is said of it. That read is denied. The caller was told, and its
+/// next call waited for a read that nobody asked for.
+#[test]
+fn a_batch_in_doubt_is_looked_into_again_when_the_manifest_was_denied() {
+    let queue = Queue::new(1);
+    let producer = queue.producer(&one_by_one());
+    let consumer = queue.consumer(&ConsumerConfig::default());
+    queue.runtime.block_on(async {
+        produce(&producer, "zero").await.watcher.await_durable().await.expect("all is well");
+        consumer.initialize(None).await.expect("it is free");
+        let rule = queue.store.fault(|request| match request.is_of_batch() {
+            true => Verdict::Truncate(3),
+            false => Verdict::Fail(Denied),
+        });
+        let error = consumer.next_batch().await.expect_err("nothing can be read");
+        assert!(matches!(error, NextError::ManifestUnreadable(_)), "{error}");
+        drop(rule);
+        let next = async { Some(consumer.next_batch().await) };
+        let late = async {
+            queue.runtime.sleep(secs(10)).await;
+            None
+        };
+        let next = future::or(next, late).await.expect("it comes back");
+        let batch = next.expect("all is well again").expect("it is listed");
+        assert_eq!(texts(&[batch]), ["zero"]);
+    });
+}

@@ -1,0 +1,101 @@
+//! Worlds drawn at random, one for each seed: producers, consumers that take
+//! over from each other, and a store, clocks and processes that misbehave.
+//!
+//! `BUFFER_SEEDS=1000..9000` runs other seeds than usual; `BUFFER_TRACE=1`
+//! prints the whole trace of those that fail.
+
+mod common;
+mod swarm;
+
+use std::any::Any;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use swarm::{Report, run};
+
+/// What takes some seconds on one machine.
+const USUAL: Range<u64> = 0..400;
+
+fn seeds() -> Range<u64> {
+    let Ok(text) = std::env::var("BUFFER_SEEDS") else { return USUAL };
+    let parsed = text
+        .split_once("..")
+        .and_then(|(from, to)| Some(from.trim().parse().ok()?..to.trim().parse().ok()?));
+    parsed.unwrap_or_else(|| panic!("BUFFER_SEEDS is {text:?}, and should be like 0..1000"))
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic").to_owned()
+}
+
+/// A panic is a bug as well: of the code, or of this test.
+fn run_guarded(seed: u64) -> Result<Report, String> {
+    catch_unwind(AssertUnwindSafe(|| run(seed)))
+        .unwrap_or_else(|panic| Err(format!("seed {seed}: PANIC: {}", message(&*panic))))
+}
+
+/// Goal: in every world every invariant holds, and the same seed is the same world.
+#[test]
+fn every_invariant_holds_in_random_worlds() {
+    let seeds = seeds();
+    let next = AtomicU64::new(seeds.start);
+    let reports = Mutex::new(Vec::new());
+    let failures = Mutex::new(Vec::new());
+    let work = || loop {
+        let seed = next.fetch_add(1, Relaxed);
+        if seed >= seeds.end {
+            break;
+        }
+        match run_guarded(seed) {
+            Ok(report) => {
+                if seed.is_multiple_of(50) {
+                    let again = run_guarded(seed).map(|again| again.hash);
+                    let same = again.as_ref() == Ok(&report.hash);
+                    assert!(same, "seed {seed}: I18 determinism: {} and {again:?}", report.hash);
+                }
+                reports.lock().expect("no panic here").push((seed, report));
+            }
+            Err(failure) => failures.lock().expect("no panic here").push((seed, failure)),
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(work);
+        }
+    });
+    let mut reports = reports.into_inner().expect("no panic here");
+    reports.sort_by_key(|(seed, _)| *seed);
+    tell(&reports);
+    let mut failures = failures.into_inner().expect("no panic here");
+    failures.sort();
+    for (_, failure) in &failures {
+        println!("FAILED {}", failure.lines().next().unwrap_or_default());
+    }
+    if let Some((_, failure)) = failures.first() {
+        panic!("{} of {} worlds failed; the first:\n{failure}", failures.len(), seeds.count());
+    }
+}
+
+fn tell(reports: &[(u64, Report)]) {
+    let sum = |of: fn(&Report) -> u64| reports.iter().map(|(_, report)| of(report)).sum::<u64>();
+    let hours = sum(|it| it.simulated.as_secs()) / 3600;
+    println!("{} worlds, {hours} h, {} requests", reports.len(), sum(|it| it.requests));
+    println!("{} faults, {} epochs", sum(|it| it.faults), sum(|it| it.epochs));
+    println!("{} submissions in {} batches", sum(|it| it.submissions), sum(|it| it.batches));
+    println!("{} not delivered, {} unknown", sum(|it| it.not_delivered), sum(|it| it.unknown));
+    println!("{} listed again, {} gaps", sum(|it| it.listed_again), sum(|it| it.gaps));
+    let calm = reports.iter().map(|(_, report)| report).filter(|it| it.faults == 0);
+    for (name, mut ratios) in [
+        ("no faults", calm.map(|it| it.requests_per_batch).collect::<Vec<_>>()),
+        ("all", reports.iter().map(|(_, it)| it.requests_per_batch).collect()),
+    ] {
+        ratios.sort_unstable();
+        let at = |part: usize| ratios.get((ratios.len() * part / 100).min(ratios.len().max(1) - 1));
+        let tenths = [50, 90, 99, 100].map(|part| at(part).copied().unwrap_or_default());
+        println!("producers' requests per batch, {name}: {tenths:?} tenths (50, 90, 99, 100 %)");
+    }
+}
