@@ -49,7 +49,7 @@ impl Attempt {
     /// A swap is atomic, so its batches share one fate, and one look decides for all:
     ///
     /// 1. One of the names is listed: it happened.
-    /// 2. The version is still the one it was conditional on: it may land yet.
+    /// 2. The manifest is still the one it was conditional on: it may land yet.
     /// 3. Its last place has not been dequeued, and another batch or nothing
     ///    is there: it did not happen, and on another version it cannot.
     /// 4. Its last place has been dequeued: its batches may have been there.
@@ -60,7 +60,7 @@ impl Attempt {
             .any(|(_, location)| self.batches.iter().any(|(_, name)| *name == location));
         if listed {
             Proof::Happened
-        } else if seen.version == self.base.version {
+        } else if seen.is_same_state(&self.base) {
             Proof::MayStill
         } else if seen.manifest.first_sequence() <= self.last() {
             Proof::DidNot
@@ -127,6 +127,9 @@ mod tests {
     fn on_its_base_it_may_still_land() {
         let attempt = attempt();
         assert_eq!(attempt.judge(&attempt.base.clone()), Proof::MayStill);
+        // A store may name the same state by another token when it is read.
+        let renamed = Known { version: version(7), ..attempt.base.clone() };
+        assert_eq!(attempt.judge(&renamed), Proof::MayStill);
     }
 
     #[test]

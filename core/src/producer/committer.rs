@@ -365,7 +365,7 @@ impl Producer {
         self.committer.stale = false;
         self.committer.suspicion.clear();
         let proof = self.committer.attempt.as_ref().map(|attempt| attempt.judge(&seen));
-        self.committer.known = Some(seen);
+        self.committer.known = Some(seen.clone());
         match proof {
             None => {}
             Some(Proof::Happened) => {
@@ -373,7 +373,12 @@ impl Producer {
                 self.on_commit_progress();
                 self.settle_attempt(&attempt);
             }
-            Some(Proof::MayStill) => self.send_swap(now),
+            Some(Proof::MayStill) => {
+                // On the same state, by the token that it goes by now.
+                let attempt = self.committer.attempt.as_mut().expect("it was just judged");
+                attempt.base.clone_from(&seen);
+                self.send_swap(now);
+            }
             Some(Proof::DidNot) => self.end_attempt(now, Proof::DidNot),
             Some(Proof::CannotTell) => self.end_attempt(now, Proof::CannotTell),
         }
