@@ -227,6 +227,12 @@ impl Decode {
         self.bytes.len()
     }
 
+    /// Whether the bytes say that they are compressed, and so will be more.
+    #[must_use]
+    pub fn is_compressed(&self) -> bool {
+        format::is_compressed(&self.bytes)
+    }
+
     /// Does the work.
     pub fn run(self) -> Completion {
         let result = format::decode_batch(&self.location, &self.bytes, self.limit);

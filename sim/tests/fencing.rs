@@ -217,3 +217,26 @@ fn a_resume_that_does_not_fit_is_refused_unless_accepted() {
         again.initialize_with(accept_reset).await.expect("the reset is accepted");
     });
 }
+
+/// Goal: a flush that is under way when its consumer is initialized again gets an answer.
+#[test]
+fn a_flush_does_not_outwait_its_term() {
+    let queue = Queue::new(1);
+    queue.runtime.block_on(async {
+        let producer = queue.producer(&one_by_one());
+        produce(&producer, "x").await.watcher.await_durable().await.expect("all is well");
+        let consumer = queue.consumer(&ConsumerConfig::default());
+        consumer.initialize(None).await.expect("it is free");
+        assert_eq!(take_all(&consumer).await.len(), 1);
+        let rule = queue.store.fault(|_| Verdict::Fail(Transient));
+        let (flushed, initialized) = futures_lite::future::zip(consumer.flush(), async {
+            queue.runtime.sleep(secs(1)).await;
+            let initialized = consumer.initialize(None).await;
+            drop(rule);
+            initialized
+        })
+        .await;
+        assert!(matches!(flushed, Err(FlushError::Reinitialized)), "{flushed:?}");
+        assert!(matches!(initialized, Err(InitializeError::Fault(_))), "{initialized:?}");
+    });
+}

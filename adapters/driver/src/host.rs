@@ -73,7 +73,8 @@ impl Host {
                 self.compute(machine, bytes, move || encode.run());
             }
             Command::Decode(decode) => {
-                let bytes = decode.input_bytes();
+                let weight = if decode.is_compressed() { 64 } else { 1 };
+                let bytes = decode.input_bytes().saturating_mul(weight);
                 self.compute(machine, bytes, move || decode.run());
             }
         }

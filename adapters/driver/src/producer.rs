@@ -321,7 +321,8 @@ impl Producer {
     /// # Errors
     ///
     /// The first failure of a batch that no `flush` has reported yet, whether
-    /// this call or the timer sealed it.
+    /// this call or the timer sealed it. Later ones count as reported with it:
+    /// each call's own watcher tells what became of its entries.
     pub async fn flush(&self) -> Result<(), DeliveryError> {
         let scope = self.engine.with(|role, now| {
             role.machine.flush(now);

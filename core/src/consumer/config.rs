@@ -73,6 +73,7 @@ impl ConsumerConfig {
             ("poll_interval_max", self.poll_interval_max),
             ("request_timeout", self.request_timeout),
             ("retry_timeout", self.retry_timeout),
+            ("gc_grace_period", self.gc_grace_period),
         ];
         let zero_count = counts.iter().find(|(_, value)| *value == 0).map(|(field, _)| field);
         let zero_duration = durations.iter().find(|(_, value)| value.is_zero()).map(|(f, _)| f);

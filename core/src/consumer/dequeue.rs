@@ -43,6 +43,7 @@ struct Passed {
 pub struct FlushMark {
     target: Sequence,
     failures: u64,
+    term: u64,
 }
 
 impl Dequeue {
@@ -186,7 +187,8 @@ impl Consumer {
 
     /// Asks for everything acknowledged to be dequeued now; [`Consumer::flushed`] tells when it is.
     pub fn flush(&mut self, now: Now) -> FlushMark {
-        let mark = FlushMark { target: self.dequeue.target, failures: self.dequeue.failures };
+        let Dequeue { target, failures, .. } = self.dequeue;
+        let mark = FlushMark { target, failures, term: self.term };
         if !self.dequeue.is_settled() {
             self.dequeue.ask();
             self.advance(now);
@@ -200,6 +202,9 @@ impl Consumer {
     ///
     /// [`FlushError`] when dequeuing has failed since the mark. It is tried again all the same.
     pub fn flushed(&self, mark: FlushMark) -> Result<bool, FlushError> {
+        if mark.term != self.term {
+            return Err(FlushError::Reinitialized);
+        }
         if self.dequeue.dequeued >= mark.target {
             return Ok(true);
         }

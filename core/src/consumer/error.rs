@@ -158,6 +158,9 @@ pub enum FlushError {
     /// The store failed for good, or for longer than `retry_timeout`.
     #[error("acknowledged batches are not dequeued yet: {0}")]
     Fault(#[source] Fault),
+    /// The consumer was initialized again meanwhile, and knows no more what was acknowledged before.
+    #[error("the consumer was initialized again before what it had acknowledged was dequeued")]
+    Reinitialized,
     /// The consumer ended.
     #[error(transparent)]
     Ended(#[from] Ended),

@@ -159,6 +159,8 @@ pub struct Consumer {
     expected_bytes: Option<usize>,
     repeats: Repeats,
     dequeue: Dequeue,
+    /// How often it was initialized.
+    term: u64,
     running: BTreeMap<CommandId, Purpose>,
     stats: ConsumerStats,
     outputs: VecDeque<Output<ConsumerEvent>>,
@@ -209,6 +211,7 @@ impl Consumer {
             expected_bytes: None,
             repeats: Repeats::default(),
             dequeue: Dequeue::new(),
+            term: 0,
             running: BTreeMap::new(),
             stats: ConsumerStats::default(),
             outputs: VecDeque::new(),

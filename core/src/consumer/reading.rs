@@ -173,8 +173,11 @@ impl Consumer {
         self.ahead = Manifest::absent();
         self.repeats.clear();
         self.dequeue = super::Dequeue::new();
+        self.term += 1;
         self.running.clear();
         self.reading = Reading { begun: self.reading.begun, ..Reading::new(&self.config) };
+        // Who waits for something of the term before has to be told.
+        self.changed();
         self.advance(now);
         Ok(())
     }

@@ -53,6 +53,12 @@ pub(super) const COPY_BELOW: usize = 4096;
 /// its limit and the object are.
 const LIST_FLOOR: u64 = 4096;
 
+/// Whether a batch object says that its records are compressed; nothing else of it is checked.
+pub(crate) fn is_compressed(bytes: &[u8]) -> bool {
+    let compression_type = bytes.len().checked_sub(FOOTER_LEN).and_then(|at| bytes.get(at));
+    compression_type.is_some_and(|byte| *byte != Compression::None.to_byte())
+}
+
 /// Turns records into a batch object.
 ///
 /// Without compression, records of 4 KiB and more are not copied: they are

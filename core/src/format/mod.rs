@@ -35,6 +35,7 @@ mod zstd;
 #[path = "no_zstd.rs"]
 mod zstd;
 
+pub(crate) use batch::is_compressed;
 pub use batch::{Compression, decode_batch, encode_batch};
 pub use entry::{ManifestEntry, Metadata, NewEntry, check_metadata};
 pub use error::{Disagreement, EncodeError, Field, FormatError, FormatReason, Section};
