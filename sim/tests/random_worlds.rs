@@ -8,8 +8,9 @@ mod common;
 mod swarm;
 
 use std::any::Any;
+use std::cell::Cell;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -32,8 +33,22 @@ fn message(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic").to_owned()
 }
 
+thread_local! {
+    static SEED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// A panic within a machine may become an abort on its way out: whose it was is said before.
+fn name_the_seed_of_panics() {
+    let told = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        eprintln!("seed {}: PANIC", SEED.get());
+        told(info);
+    }));
+}
+
 /// A panic is a bug as well: of the code, or of this test.
 fn run_guarded(seed: u64) -> Result<Report, String> {
+    SEED.set(seed);
     catch_unwind(AssertUnwindSafe(|| run(seed)))
         .unwrap_or_else(|panic| Err(format!("seed {seed}: PANIC: {}", message(&*panic))))
 }
@@ -41,6 +56,7 @@ fn run_guarded(seed: u64) -> Result<Report, String> {
 /// Goal: in every world every invariant holds, and the same seed is the same world.
 #[test]
 fn every_invariant_holds_in_random_worlds() {
+    name_the_seed_of_panics();
     let seeds = seeds();
     let next = AtomicU64::new(seeds.start);
     let reports = Mutex::new(Vec::new());
@@ -59,7 +75,11 @@ fn every_invariant_holds_in_random_worlds() {
                 }
                 reports.lock().expect("no panic here").push((seed, report));
             }
-            Err(failure) => failures.lock().expect("no panic here").push((seed, failure)),
+            Err(failure) => {
+                // At once: another world may never come to its end.
+                eprintln!("FAILED {}", failure.lines().next().unwrap_or_default());
+                failures.lock().expect("no panic here").push((seed, failure));
+            }
         }
     };
     std::thread::scope(|scope| {
@@ -72,9 +92,6 @@ fn every_invariant_holds_in_random_worlds() {
     tell(&reports);
     let mut failures = failures.into_inner().expect("no panic here");
     failures.sort();
-    for (_, failure) in &failures {
-        println!("FAILED {}", failure.lines().next().unwrap_or_default());
-    }
     if let Some((_, failure)) = failures.first() {
         panic!("{} of {} worlds failed; the first:\n{failure}", failures.len(), seeds.count());
     }

@@ -66,7 +66,7 @@ impl Faults {
             return Verdict::Pass;
         }
         if request.is_swap() && of_producer && hits(plan.blind) {
-            let until = request.time + ms(self.random.u64(100..6000));
+            let until = request.time + ms(self.random.u64(100..15_000));
             self.blind.push((request.process, until));
             return Verdict::ApplyThenFail(Transient);
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use buffer_core::format::{Manifest, decode_batch};
 use buffer_core::{Location, Sequence};
-use buffer_sim::{Applied, ProcessId, Request};
+use buffer_sim::{Applied, ProcessId, Request, Verdict};
 use bytes::Bytes;
 
 use super::plan::GRACE;
@@ -44,7 +44,7 @@ pub(crate) fn judge(world: &World) -> Report {
     Report {
         simulated: world.runtime.elapsed(),
         requests: asked.len() as u64,
-        faults: asked.iter().filter(|it| it.verdict != buffer_sim::Verdict::Pass).count() as u64,
+        faults: asked.iter().filter(|it| it.verdict != Verdict::Pass).count() as u64,
         submissions: witness.submitted.len() as u64,
         batches: history.listed.len() as u64,
         listed_again: history.again.len() as u64,
@@ -328,10 +328,11 @@ fn judge_metadata(world: &World, known: &BTreeMap<Bytes, (Bytes, i64)>) {
 
 /// I16: what producers ask is bounded by what they achieve, and by what is done to them.
 fn judge_requests(world: &World, history: &History) -> u64 {
+    judge_haste(world);
     let asked = world.asked();
     let by_producers = asked.iter().filter(|it| world.is_producer(it.request.process));
     let requests = by_producers.count() as u64;
-    let faults = asked.iter().filter(|it| it.verdict != buffer_sim::Verdict::Pass).count() as u64;
+    let faults = asked.iter().filter(|it| it.verdict != Verdict::Pass).count() as u64;
     let batches = history.listed.len() as u64;
     drop(asked);
     let most = batches * 5 + faults * 8 + history.epochs * 2 + 100;
@@ -339,4 +340,26 @@ fn judge_requests(world: &World, history: &History) -> u64 {
         format!("{requests} requests of producers for {batches} batches and {faults} faults")
     });
     requests * 10 / batches.max(1)
+}
+
+/// How many requests about the manifest one process may see fail within a second.
+const FAILURES_A_SECOND: usize = 10;
+
+/// I16: who is refused again and again waits longer and longer.
+fn judge_haste(world: &World) {
+    let mut failed: BTreeMap<ProcessId, Vec<Duration>> = BTreeMap::new();
+    for it in world.asked().iter().filter(|it| it.request.location == manifest()) {
+        let times = failed.entry(it.request.process).or_default();
+        match it.verdict {
+            Verdict::Fail(_) | Verdict::Throttle => times.push(it.request.time),
+            // It got on.
+            _ => times.clear(),
+        }
+        let Some(first) = times.len().checked_sub(FAILURES_A_SECOND) else { continue };
+        if it.request.time - times[first] < Duration::from_secs(1) {
+            let process = it.request.process;
+            world.violated("I16 bounded requests", format!("{process} tries without rest"));
+            return;
+        }
+    }
 }
