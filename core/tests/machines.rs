@@ -92,7 +92,7 @@ fn a_submission_becomes_durable_in_four_commands() {
 /// A full machine gives the value back, and says `Ready` only once there is more room than before.
 #[test]
 fn a_full_producer_gives_the_submission_back() {
-    let config = ProducerConfig { max_buffered_bytes: 4000, ..ProducerConfig::default() };
+    let config = ProducerConfig { max_buffered_bytes: 2000, ..ProducerConfig::default() };
     let mut producer = Producer::new(config, 1).expect("it is valid");
     producer.submit(at_ms(0), submission(&"x".repeat(1200))).expect("there is room");
     let refused = producer.submit(at_ms(0), submission(&"y".repeat(1200)));

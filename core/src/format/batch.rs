@@ -53,12 +53,6 @@ pub(super) const COPY_BELOW: usize = 4096;
 /// its limit and the object are.
 const LIST_FLOOR: u64 = 4096;
 
-/// How many bytes of new memory encoding one record takes at the most.
-pub(crate) fn copied_bytes(record: &Bytes, compression: Compression) -> usize {
-    let stays = compression == Compression::None && record.len() >= COPY_BELOW;
-    if stays { LENGTH_LEN } else { LENGTH_LEN + record.len() }
-}
-
 /// Whether a batch object says that its records are compressed; nothing else of it is checked.
 pub(crate) fn is_compressed(bytes: &[u8]) -> bool {
     let compression_type = bytes.len().checked_sub(FOOTER_LEN).and_then(|at| bytes.get(at));

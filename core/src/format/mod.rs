@@ -35,8 +35,8 @@ mod zstd;
 #[path = "no_zstd.rs"]
 mod zstd;
 
+pub(crate) use batch::is_compressed;
 pub use batch::{Compression, decode_batch, encode_batch};
-pub(crate) use batch::{copied_bytes, is_compressed};
 pub use entry::{ManifestEntry, Metadata, NewEntry, check_metadata};
 pub use error::{Disagreement, EncodeError, Field, FormatError, FormatReason, Section};
 pub use manifest::Manifest;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::error::Submission;
 use crate::backoff::Backoff;
 use crate::error::Fault;
-use crate::format::{self, Compression, Metadata};
+use crate::format::Metadata;
 use crate::store::Rope;
 use crate::time::{Instant, Now, UnixMillis};
 use crate::types::{BatchId, Location};
@@ -47,15 +47,12 @@ pub(crate) struct Size {
 }
 
 impl Size {
-    /// The cost includes what encoding copies: while that lasts, both are held.
-    pub(crate) fn of(submission: &Submission, compression: Compression) -> Self {
+    pub(crate) fn of(submission: &Submission) -> Self {
         let entries: usize = submission.entries.iter().map(Bytes::len).sum();
         let count = submission.entries.len();
-        let copied =
-            submission.entries.iter().map(|entry| format::copied_bytes(entry, compression));
         let payload_bytes = entries + count * RECORD_HEADER + submission.metadata.len();
-        let held = entries + count * ENTRY_OVERHEAD + submission.metadata.len();
-        let cost = held + copied.sum::<usize>() + SUBMISSION_OVERHEAD;
+        let cost =
+            entries + count * ENTRY_OVERHEAD + submission.metadata.len() + SUBMISSION_OVERHEAD;
         Self { payload_bytes, cost }
     }
 }

@@ -19,8 +19,7 @@ pub struct ProducerConfig {
     pub flush_size_bytes: usize,
     /// At how many submissions a batch is sealed.
     pub max_buffered_inputs: usize,
-    /// How many bytes may be held, from submission to settlement, with what encoding copies of them
-    /// and what keeping them takes; past that, submissions are given back.
+    /// How many bytes may be held, from submission to settlement; past that, submissions are given back.
     pub max_buffered_bytes: usize,
     /// How many batches may be past sealing and not yet settled.
     pub max_inflight_batches: usize,

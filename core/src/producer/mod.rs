@@ -174,7 +174,7 @@ impl Producer {
         if submission.entries.is_empty() {
             return Err(SubmitError::Empty(submission));
         }
-        let mut size = Size::of(&submission, self.config.batch_compression);
+        let mut size = Size::of(&submission);
         if self.open.is_none() {
             size.cost += BATCH_OVERHEAD;
         }
