@@ -197,3 +197,34 @@ fn a_closed_machine_says_so_once() {
     assert!(matches!(consumer.poll(), Output::Event(ConsumerEvent::Ended(_))));
     assert!(consumer.initialize(at_ms(0), Resume::default()).is_err());
 }
+
+/// Encoding copies what it encodes: only one batch may do so beyond `max_buffered_bytes`.
+#[test]
+fn batches_are_encoded_at_once_only_within_the_memory_limit() {
+    let at_once = |max_buffered_bytes: usize| {
+        let config =
+            ProducerConfig { max_buffered_bytes, max_buffered_inputs: 1, ..Default::default() };
+        let mut producer = Producer::new(config, 1).expect("it is valid");
+        for _ in 0..4 {
+            producer.submit(at_ms(0), submission(&"x".repeat(1000))).expect("there is room");
+        }
+        let (_, commands, _) = drain(&mut producer);
+        let encodes = commands.into_iter().filter_map(|command| match command {
+            Command::Encode(encode) => Some(encode),
+            Command::PutBatch(_)
+            | Command::ReadManifest(_)
+            | Command::CasManifest(_)
+            | Command::ReadBatch(_)
+            | Command::Decode(_) => None,
+        });
+        let encodes: Vec<_> = encodes.collect();
+        let count = encodes.len();
+        for encode in encodes {
+            producer.handle_completion(at_ms(1), encode.run());
+        }
+        let (next, _, _) = drain(&mut producer);
+        (count, next.iter().filter(|name| *name == "Encode").count())
+    };
+    assert_eq!(at_once(100_000), (4, 0));
+    assert_eq!(at_once(8_000), (1, 1), "one by one, each as soon as the one before it is done");
+}

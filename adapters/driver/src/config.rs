@@ -151,7 +151,8 @@ config! {
         max_buffered_inputs: usize,
         /// How a batch's records are compressed. Default: not at all.
         batch_compression: CompressionType,
-        /// How many bytes may be held, from `produce` to settlement; past that, `produce` waits. Default: 256 MiB.
+        /// How many bytes may be held, from `produce` to settlement; past that, `produce` waits. While a
+        /// batch is encoded, a copy of its small entries is held besides. Default: 256 MiB.
         max_buffered_bytes: usize,
         /// How many batches may be encoding, uploading or uncommitted. Default: 16.
         max_inflight_batches: usize,

@@ -168,6 +168,10 @@ impl Consumer {
         if matches!(self.lifecycle, Lifecycle::Closing { .. }) {
             return Err(Ended::Closed);
         }
+        if !matches!(self.lifecycle, Lifecycle::New) {
+            // Who waits for something of the term before has to be told.
+            self.changed();
+        }
         self.lifecycle = Lifecycle::Initializing(resume);
         self.window.clear();
         self.ahead = Manifest::absent();
@@ -176,8 +180,6 @@ impl Consumer {
         self.term += 1;
         self.running.clear();
         self.reading = Reading { begun: self.reading.begun, ..Reading::new(&self.config) };
-        // Who waits for something of the term before has to be told.
-        self.changed();
         self.advance(now);
         Ok(())
     }

@@ -20,6 +20,7 @@ pub struct ProducerConfig {
     /// At how many submissions a batch is sealed.
     pub max_buffered_inputs: usize,
     /// How many bytes may be held, from submission to settlement; past that, submissions are given back.
+    /// While a batch is encoded, a copy of its small entries is held besides.
     pub max_buffered_bytes: usize,
     /// How many batches may be past sealing and not yet settled.
     pub max_inflight_batches: usize,

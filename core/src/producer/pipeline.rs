@@ -65,7 +65,8 @@ impl Producer {
     pub(super) fn start_batches(&mut self, now: Now) {
         for index in 0..self.pipeline.len().min(self.config.max_inflight_batches) {
             match &self.pipeline[index].stage {
-                Stage::Sealed(_) => self.encode(index),
+                Stage::Sealed(_) if self.has_room_to_encode(index) => self.encode(index),
+                Stage::Sealed(_) => break,
                 Stage::Encoded { after } => {
                     if after.is_none_or(|after| after <= now.monotonic) {
                         self.upload(now, index);
@@ -74,6 +75,18 @@ impl Producer {
                 Stage::Encoding | Stage::Uploading | Stage::Uploaded => {}
             }
         }
+    }
+
+    /// Whether another batch may be encoded. Encoding copies, and while it lasts
+    /// both are held: one batch may always take that much more than
+    /// `max_buffered_bytes`, a second only what is left below it.
+    fn has_room_to_encode(&self, index: usize) -> bool {
+        let encoding = |batch: &&Batch| matches!(batch.stage, Stage::Encoding);
+        let copies =
+            self.pipeline.iter().take(index).filter(encoding).map(|batch| batch.payload_bytes);
+        let copies: usize = copies.sum();
+        let copy = self.pipeline[index].payload_bytes;
+        copies == 0 || self.buffered_bytes + copies + copy <= self.config.max_buffered_bytes
     }
 
     fn encode(&mut self, index: usize) {

@@ -362,8 +362,7 @@ fn judge_haste(world: &World) {
             | Verdict::Hang { .. }
             | Verdict::Stale(_)
             | Verdict::Corrupt { .. }
-            | Verdict::Truncate(_)
-            | _ => times.clear(),
+            | Verdict::Truncate(_) => times.clear(),
         }
         let Some(first) = times.len().checked_sub(FAILURES_A_SECOND) else { continue };
         if it.request.time - times[first] < Duration::from_secs(1) {
