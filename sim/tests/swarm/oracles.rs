@@ -352,8 +352,17 @@ fn judge_haste(world: &World) {
         let times = failed.entry(it.request.process).or_default();
         match it.verdict {
             Verdict::Fail(_) | Verdict::Throttle => times.push(it.request.time),
-            // It got on.
-            _ => times.clear(),
+            // It got on, or was kept waiting.
+            Verdict::Pass
+            | Verdict::Delay(_)
+            | Verdict::ApplyThenFail(_)
+            | Verdict::ApplyThenConflict
+            | Verdict::FalseConflict
+            | Verdict::ApplyLate { .. }
+            | Verdict::Hang { .. }
+            | Verdict::Stale(_)
+            | Verdict::Corrupt { .. }
+            | Verdict::Truncate(_) => times.clear(),
         }
         let Some(first) = times.len().checked_sub(FAILURES_A_SECOND) else { continue };
         if it.request.time - times[first] < Duration::from_secs(1) {
