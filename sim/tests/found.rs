@@ -8,8 +8,8 @@ use std::thread;
 use buffer_core::StoreErrorKind::{Denied, Transient};
 use buffer_core::format::NewEntry;
 use buffer_driver::{ConsumerConfig, NextError};
-use buffer_sim::Verdict;
-use common::{Queue, manifest, one_by_one, produce, secs, take_all, texts};
+use buffer_sim::{Latency, Verdict};
+use common::{Queue, manifest, ms, one_by_one, produce, secs, take_all, texts};
 use futures_lite::future;
 
 /// Seed 13. A fetch fails and is to be tried again. When its time comes, what
@@ -147,4 +147,33 @@ fn a_batch_in_doubt_is_looked_into_again_when_the_manifest_was_denied() {
         let batch = next.expect("all is well again").expect("it is listed");
         assert_eq!(texts(&[batch]), ["zero"]);
     });
+}
+
+/// Seeds 5963 and 7998. One producer commits back to back: it knows the manifest that it wrote, so
+/// that its next swap follows at once. A consumer has to read first, and by the time that its own
+/// swap arrives the producer's is there. The producer never meets a conflict, and never gives way.
+#[test]
+#[ignore = "open: nothing makes the winner of every swap rest; ends when the core does"]
+fn a_busy_producer_lets_a_consumer_take_over() {
+    let queue = Queue::new(1);
+    queue.store.set_latency(Latency { read: ms(40), ..Latency::fixed(ms(20)) });
+    let producer = queue.producer(&one_by_one());
+    let runtime = queue.runtime.clone();
+    let _busy = queue.runtime.start(async move {
+        loop {
+            produce(&producer, "one of many").await;
+            runtime.sleep(ms(5)).await;
+        }
+    });
+    let consumer = queue.consumer(&ConsumerConfig::default());
+    queue.runtime.block_on(async {
+        queue.runtime.sleep(secs(2)).await;
+        let late = async {
+            queue.runtime.sleep(secs(30)).await;
+            None
+        };
+        let taken = future::or(async { Some(consumer.initialize(None).await) }, late).await;
+        taken.expect("it comes back").expect("it is free");
+    });
+    queue.runtime.shutdown();
 }

@@ -352,7 +352,7 @@ fn judge_haste(world: &World) {
         let times = failed.entry(it.request.process).or_default();
         match it.verdict {
             Verdict::Fail(_) | Verdict::Throttle => times.push(it.request.time),
-            // It got on.
+            // It got on, or was kept waiting.
             Verdict::Pass
             | Verdict::Delay(_)
             | Verdict::ApplyThenFail(_)
