@@ -12,8 +12,8 @@ const MOST_SWAPS: u32 = 32;
 const PATIENCE_SWAPS: u32 = 16;
 /// After how many successes with more to swap at once there is a pause, in case that others never get their turn.
 const STREAK: u32 = 8;
-/// How long that pause is, in times of what a swap takes: another writer can read and swap in it.
-const PAUSE_SWAPS: f64 = 3.0;
+/// How long that pause is, in times of what a read and a swap take together: another writer fits into it.
+const PAUSE_TURNS: f64 = 1.5;
 
 /// Learns from conflicts how far apart to spread one's own swaps.
 ///
@@ -30,13 +30,20 @@ const PAUSE_SWAPS: f64 = 3.0;
 #[derive(Clone, Debug)]
 pub(crate) struct Contention {
     window: Duration,
+    /// What a read took last.
+    read: Duration,
     /// Successes since the last conflict after which there was more to swap at once.
     streak: u32,
 }
 
 impl Contention {
     pub(crate) const fn new() -> Self {
-        Self { window: Duration::ZERO, streak: 0 }
+        Self { window: Duration::ZERO, read: Duration::ZERO, streak: 0 }
+    }
+
+    /// Notes how long the manifest took to be read.
+    pub(crate) const fn on_read(&mut self, took: Duration) {
+        self.read = took;
     }
 
     /// How long to wait before reading and swapping again; `took` is how long
@@ -69,7 +76,8 @@ impl Contention {
             return Some(self.window.mul_f64(random.f64()));
         }
         self.window = Duration::ZERO;
-        let pause = took.min(MOST).mul_f64(PAUSE_SWAPS * (0.75 + 0.5 * random.f64()));
+        let turn = took.saturating_add(self.read.max(took)).min(MOST);
+        let pause = turn.mul_f64(PAUSE_TURNS * (0.75 + 0.5 * random.f64()));
         (more && self.streak.is_multiple_of(STREAK)).then_some(pause)
     }
 }
@@ -117,7 +125,7 @@ mod tests {
         let mean = |waited| {
             let mut random = fastrand::Rng::with_seed(1);
             let draws = (0..200).map(|_| {
-                let mut contention = Contention { window: TOOK * 8, streak: 0 };
+                let mut contention = Contention { window: TOOK * 8, ..Contention::new() };
                 contention.on_conflict(TOOK, waited, &mut random)
             });
             draws.sum::<Duration>() / 200

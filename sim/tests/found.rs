@@ -152,28 +152,39 @@ fn a_batch_in_doubt_is_looked_into_again_when_the_manifest_was_denied() {
 /// Seeds 5963 and 7998. One producer commits back to back: it knows the manifest that it wrote, so
 /// that its next swap follows at once. A consumer has to read first, and by the time that its own
 /// swap arrives the producer's is there. The producer never meets a conflict, and never gives way.
+///
+/// It makes room now and then, for as long as another writer needs to read and swap.
 #[test]
-#[ignore = "open: nothing makes the winner of every swap rest; ends when the core does"]
 fn a_busy_producer_lets_a_consumer_take_over() {
-    let queue = Queue::new(1);
-    queue.store.set_latency(Latency { read: ms(40), ..Latency::fixed(ms(20)) });
-    let producer = queue.producer(&one_by_one());
-    let runtime = queue.runtime.clone();
-    let _busy = queue.runtime.start(async move {
-        loop {
-            produce(&producer, "one of many").await;
-            runtime.sleep(ms(5)).await;
+    for (read, write) in [(20, 20), (20, 30), (40, 20), (100, 20), (20, 100)] {
+        for producers in [1, 2, 4] {
+            take_over_beside(producers, Latency { read: ms(read), ..Latency::fixed(ms(write)) });
         }
-    });
+    }
+}
+
+fn take_over_beside(producers: usize, latency: Latency) {
+    let queue = Queue::new(1);
+    queue.store.set_latency(latency);
+    for _ in 0..producers {
+        let (producer, runtime) = (queue.producer(&one_by_one()), queue.runtime.clone());
+        drop(queue.runtime.start(async move {
+            loop {
+                produce(&producer, "one of many").await;
+                runtime.sleep(ms(5)).await;
+            }
+        }));
+    }
     let consumer = queue.consumer(&ConsumerConfig::default());
     queue.runtime.block_on(async {
         queue.runtime.sleep(secs(2)).await;
         let late = async {
-            queue.runtime.sleep(secs(30)).await;
+            queue.runtime.sleep(secs(10)).await;
             None
         };
         let taken = future::or(async { Some(consumer.initialize(None).await) }, late).await;
         taken.expect("it comes back").expect("it is free");
     });
+    println!("{producers} busy, {latency:?}: {:?}", queue.runtime.elapsed() - secs(2));
     queue.runtime.shutdown();
 }

@@ -145,7 +145,10 @@ pub(crate) struct Batch {
     pub(crate) payload: Rope,
     /// Its name in the store, and when the upload under that name began.
     pub(crate) upload: Option<(Location, Now)>,
+    /// Bytes held for it, the copy that encoding makes included as far as it is charged.
     pub(crate) cost: usize,
+    /// What encoding it is charged for its copy while that lasts.
+    pub(crate) copy_charge: usize,
     pub(crate) metadata_bytes: usize,
     pub(crate) backoff: Backoff,
     pub(crate) last_fault: Option<Fault>,

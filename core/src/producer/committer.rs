@@ -42,7 +42,7 @@ enum Phase {
     /// Nothing is under way, and nothing is to be done before `after`.
     Resting { after: Option<Instant> },
     /// The manifest is being read.
-    Reading,
+    Reading { since: Instant },
     /// A swap is out.
     Swapping { since: Instant },
     /// Nothing will be done any more.
@@ -82,7 +82,7 @@ impl Committer {
     pub(super) const fn deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::Resting { after } => after,
-            Phase::Reading | Phase::Swapping { .. } | Phase::Stopped => None,
+            Phase::Reading { .. } | Phase::Swapping { .. } | Phase::Stopped => None,
         }
     }
 
@@ -104,7 +104,10 @@ impl Producer {
     pub(super) fn commit(&mut self, now: Now) {
         match self.committer.phase {
             Phase::Resting { after } if after.is_none_or(|after| after <= now.monotonic) => {}
-            Phase::Resting { .. } | Phase::Reading | Phase::Swapping { .. } | Phase::Stopped => {
+            Phase::Resting { .. }
+            | Phase::Reading { .. }
+            | Phase::Swapping { .. }
+            | Phase::Stopped => {
                 return;
             }
         }
@@ -114,7 +117,7 @@ impl Producer {
         // The first read goes out with the first encode: an uncontended commit then finds the manifest known.
         let unread = self.committer.known.is_none() && !self.pipeline.is_empty();
         if undecided || unread || (self.committer.stale && self.has_something_to_commit()) {
-            self.read_manifest();
+            self.read_manifest(now);
         } else if self.has_something_to_commit() {
             self.swap(now);
         }
@@ -133,8 +136,8 @@ impl Producer {
         }
     }
 
-    fn read_manifest(&mut self) {
-        self.committer.phase = Phase::Reading;
+    fn read_manifest(&mut self, now: Now) {
+        self.committer.phase = Phase::Reading { since: now.monotonic };
         let unless = self.committer.known.as_ref().and_then(|known| known.version.clone());
         let location = self.config.manifest_path.clone();
         let timeout = self.config.request_timeout;
@@ -309,7 +312,8 @@ impl Producer {
 
     /// Takes a reading of the manifest.
     pub(super) fn on_manifest(&mut self, now: Now, result: Result<ReadOutcome, StoreError>) {
-        let Phase::Reading = self.committer.phase else { return };
+        let Phase::Reading { since } = self.committer.phase else { return };
+        self.committer.contention.on_read(now.monotonic.saturating_since(since));
         self.committer.phase = Phase::Resting { after: None };
         let seen = match result {
             Ok(ReadOutcome::Found(object)) => match self.read_as_manifest(object) {

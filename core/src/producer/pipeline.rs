@@ -37,6 +37,7 @@ impl Producer {
             payload: Vec::new(),
             upload: None,
             cost: open.cost,
+            copy_charge: 0,
             metadata_bytes: open.metadata_bytes,
             backoff: Backoff::new(RETRY_BASE, RETRY_MOST),
             last_fault: None,
@@ -65,8 +66,10 @@ impl Producer {
     pub(super) fn start_batches(&mut self, now: Now) {
         for index in 0..self.pipeline.len().min(self.config.max_inflight_batches) {
             match &self.pipeline[index].stage {
-                Stage::Sealed(_) if self.has_room_to_encode(index) => self.encode(index),
-                Stage::Sealed(_) => break,
+                Stage::Sealed(_) => match self.charge_for_copy(index) {
+                    Some(charge) => self.encode(index, charge),
+                    None => break,
+                },
                 Stage::Encoded { after } => {
                     if after.is_none_or(|after| after <= now.monotonic) {
                         self.upload(now, index);
@@ -77,20 +80,26 @@ impl Producer {
         }
     }
 
-    /// Whether another batch may be encoded. Encoding copies, and while it lasts
-    /// both are held: one batch may always take that much more than
-    /// `max_buffered_bytes`, a second only what is left below it.
-    fn has_room_to_encode(&self, index: usize) -> bool {
-        let encoding = |batch: &&Batch| matches!(batch.stage, Stage::Encoding);
-        let copies =
-            self.pipeline.iter().take(index).filter(encoding).map(|batch| batch.payload_bytes);
-        let copies: usize = copies.sum();
+    /// What encoding a batch is charged for the copy that it makes, or `None`
+    /// while there is no room for it.
+    ///
+    /// One batch at a time may be encoded beyond `max_buffered_bytes`, without
+    /// charge, so that there is always progress; others only below it.
+    fn charge_for_copy(&self, index: usize) -> Option<usize> {
+        let goes_free =
+            |batch: &Batch| matches!(batch.stage, Stage::Encoding) && batch.copy_charge == 0;
+        if !self.pipeline.iter().take(index).any(goes_free) {
+            return Some(0);
+        }
         let copy = self.pipeline[index].payload_bytes;
-        copies == 0 || self.buffered_bytes + copies + copy <= self.config.max_buffered_bytes
+        (self.buffered_bytes + copy <= self.config.max_buffered_bytes).then_some(copy)
     }
 
-    fn encode(&mut self, index: usize) {
+    fn encode(&mut self, index: usize, copy_charge: usize) {
+        self.buffered_bytes += copy_charge;
         let batch = &mut self.pipeline[index];
+        batch.copy_charge = copy_charge;
+        batch.cost += copy_charge;
         let id = batch.id;
         let bytes = batch.payload_bytes;
         let Stage::Sealed(submissions) = mem::replace(&mut batch.stage, Stage::Encoding) else {
@@ -113,7 +122,8 @@ impl Producer {
                 let pieces = batch.payload.len() * size_of::<Bytes>();
                 let bytes = rope_len(&batch.payload) + pieces + batch.metadata_bytes;
                 let cost = bytes + BATCH_OVERHEAD;
-                let saved = batch.cost.saturating_sub(cost);
+                let charged = mem::take(&mut batch.copy_charge);
+                let saved = batch.cost.saturating_sub(cost).max(charged);
                 batch.cost -= saved;
                 self.buffered_bytes -= saved;
             }
