@@ -9,36 +9,45 @@ use buffer_driver::{ConsumerConfig, DeliveryError, ProducerConfig};
 use buffer_sim::{Profile, Verdict};
 use common::{Queue, manifest, ms, one_by_one, produce, secs, take_all, texts};
 
-/// Goal (failures 1 and 2): a swap that was applied and whose reply was lost is a success, once.
+/// Goal: a swap that was applied is sent again by the store's client, which
+/// meets its own success and calls it a conflict. The batch is listed once.
 #[test]
-fn lost_reply_does_not_list_a_batch_twice() {
-    for verdict in [Verdict::ApplyThenFail(Transient), Verdict::ApplyThenConflict] {
-        let queue = Queue::new(1);
-        let producer = queue.producer(&one_by_one());
-        let lost = Arc::new(Mutex::new(0));
-        let rule = queue.store.fault({
-            let lost = Arc::clone(&lost);
-            move |request| {
-                let mut lost = lost.lock().expect("no test panics here");
-                if request.is_swap() && *lost < 3 {
-                    *lost += 1;
-                    return verdict;
-                }
-                Verdict::Pass
+fn failure_01_a_swap_that_is_sent_again_does_not_list_a_batch_twice() {
+    lose_three_replies(Verdict::ApplyThenConflict);
+}
+
+/// Goal: a swap that was applied and whose reply was lost is a success, and nobody is told otherwise.
+#[test]
+fn failure_02_a_lost_reply_is_not_a_failure() {
+    lose_three_replies(Verdict::ApplyThenFail(Transient));
+}
+
+fn lose_three_replies(verdict: Verdict) {
+    let queue = Queue::new(1);
+    let producer = queue.producer(&one_by_one());
+    let lost = Arc::new(Mutex::new(0));
+    let rule = queue.store.fault({
+        let lost = Arc::clone(&lost);
+        move |request| {
+            let mut lost = lost.lock().expect("no test panics here");
+            if request.is_swap() && *lost < 3 {
+                *lost += 1;
+                return verdict;
             }
-        });
-        queue.runtime.block_on(async {
-            for number in 0..5 {
-                let handle = produce(&producer, format!("{number}")).await;
-                handle.watcher.await_durable().await.expect("it took effect");
-            }
-        });
-        drop(rule);
-        assert_eq!(*lost.lock().expect("no test panics here"), 3);
-        assert_eq!(queue.manifest().len(), 5, "each batch is listed once");
-        let delivered = queue.runtime.block_on(queue.drain());
-        assert_eq!(texts(&delivered), ["0", "1", "2", "3", "4"]);
-    }
+            Verdict::Pass
+        }
+    });
+    queue.runtime.block_on(async {
+        for number in 0..5 {
+            let handle = produce(&producer, format!("{number}")).await;
+            handle.watcher.await_durable().await.expect("it took effect");
+        }
+    });
+    drop(rule);
+    assert_eq!(*lost.lock().expect("no test panics here"), 3);
+    assert_eq!(queue.manifest().len(), 5, "each batch is listed once");
+    let delivered = queue.runtime.block_on(queue.drain());
+    assert_eq!(texts(&delivered), ["0", "1", "2", "3", "4"]);
 }
 
 /// Goal: 1,000 submissions, with swaps and uploads applied and then reported as

@@ -20,10 +20,10 @@ const KINDS: [Kind; 4] = [
     ("fetch", |request| request.is_of_batch() && !request.is_write()),
 ];
 
-/// Goal (failure 13): each kind of request fails at first, once and five times
+/// Goal: each kind of request fails at first, once and five times
 /// in a row, in every retryable way; nothing is lost, reordered or dropped.
 #[test]
-fn failures_that_pass_cost_nothing_but_time() {
+fn failure_13_errors_that_pass_cost_nothing_but_time() {
     let ways = [
         Verdict::Fail(Transient),
         Verdict::Fail(Throttled),
@@ -189,9 +189,9 @@ fn a_submission_that_never_fits_is_refused_at_once() {
     });
 }
 
-/// Goal (failure 15): what the flush timer's batch met, `flush` and `close` report.
+/// Goal: what the flush timer's batch met, `flush` and `close` report.
 #[test]
-fn a_background_failure_is_reported_by_flush_and_by_close() {
+fn failure_15_a_background_failure_is_reported_by_flush_and_by_close() {
     for by_close in [false, true] {
         let queue = Queue::new(1);
         let producer = queue.producer(&ProducerConfig::default());

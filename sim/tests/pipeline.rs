@@ -81,9 +81,9 @@ fn waiting_batches_commit_in_one_swap() {
     assert_eq!(texts(&delivered), expected);
 }
 
-/// Goal: callers that keep the producer busy do not hold up the flush timer (failure 14).
+/// Goal: callers that keep the producer busy do not hold up the flush timer.
 #[test]
-fn the_flush_timer_fires_on_time_however_busy_the_callers_are() {
+fn failure_14_the_flush_timer_fires_on_time_however_busy_the_callers_are() {
     let queue = Queue::with_latency(4, ms(1));
     let config = ProducerConfig {
         flush_interval: ms(50),

@@ -37,6 +37,8 @@ pub(crate) struct Engine<R> {
     /// Wakes the loop.
     waker: AtomicWaker,
     woken: AtomicBool,
+    /// Who keeps calling should let the runtime have a turn first.
+    crowded: AtomicBool,
 }
 
 impl<R: Role> Engine<R> {
@@ -47,6 +49,7 @@ impl<R: Role> Engine<R> {
             role: Mutex::new(role),
             waker: AtomicWaker::new(),
             woken: AtomicBool::new(false),
+            crowded: AtomicBool::new(false),
         });
         // A runtime that is shutting down drops the task before it ever ran: that is a stop as well.
         let stopped = StopGuard(Arc::clone(&engine));
@@ -67,6 +70,20 @@ impl<R: Role> Engine<R> {
             self.wake();
         }
         result
+    }
+
+    /// Notes that inputs have come for a while without a rest.
+    pub(crate) fn note_crowd(&self) {
+        self.crowded.store(true, Ordering::Relaxed);
+    }
+
+    /// Makes way if the loop has something to do, or if inputs have come for a while without a rest.
+    pub(crate) async fn make_way(&self) {
+        let crowded = self.crowded.load(Ordering::Relaxed);
+        if crowded || self.woken.load(Ordering::Relaxed) {
+            self.crowded.store(false, Ordering::Relaxed);
+            self.host.runtime.yield_now().await;
+        }
     }
 
     /// Looks at the machine without giving it an input.

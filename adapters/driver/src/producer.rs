@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use buffer_core as core;
 use buffer_core::{
@@ -15,6 +16,9 @@ use crate::engine::{Engine, Role};
 use crate::host::Host;
 use crate::runtime::{Clock, Runtime};
 use crate::store::Store;
+
+/// How long calls may come without a rest before one of them makes way for the runtime's other work.
+const REST_AFTER: Duration = Duration::from_millis(1);
 
 /// How many failures are kept apart for `flush` and `close` to report; past that the oldest are taken together.
 const REMEMBERED_FAILURES: usize = 64;
@@ -111,6 +115,8 @@ struct ProducerRole {
     /// Failures up to here were reported by a flush.
     reported: Option<BatchId>,
     stage: Stage,
+    /// When a caller was last asked to make way.
+    last_rest: core::Instant,
     /// `close` was called, or the handle was dropped.
     let_go: bool,
 }
@@ -140,6 +146,15 @@ struct FlushScope {
 }
 
 impl ProducerRole {
+    /// Whether calls have come for so long without a rest that the next one should make way.
+    fn is_rest_due(&mut self, now: core::Now) -> bool {
+        let is_due = now.monotonic.saturating_since(self.last_rest) >= REST_AFTER;
+        if is_due {
+            self.last_rest = now.monotonic;
+        }
+        is_due
+    }
+
     fn submit(
         &mut self,
         now: core::Now,
@@ -281,6 +296,7 @@ impl Producer {
             failures: VecDeque::new(),
             reported: None,
             stage: Stage::Running,
+            last_rest: core::Instant::default(),
             let_go: false,
         };
         Ok(Self { engine: Engine::start(Host { runtime, store, clock }, role) })
@@ -304,7 +320,14 @@ impl Producer {
         let mut submission = Submission { entries, metadata };
         let mut has_waited = false;
         loop {
-            match self.engine.with(|role, now| role.submit(now, submission, has_waited)) {
+            self.engine.make_way().await;
+            let submitted = self.engine.with(|role, now| {
+                if role.is_rest_due(now) {
+                    self.engine.note_crowd();
+                }
+                role.submit(now, submission, has_waited)
+            });
+            match submitted {
                 Ok(handle) => return Ok(handle),
                 Err((error, Some(listener))) => {
                     submission = error.into_submission();

@@ -24,6 +24,14 @@ pub trait Runtime: fmt::Debug + Send + Sync + 'static {
     /// Ends at `deadline` or soon after; dropping it costs nothing.
     fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()>;
 
+    /// Lets everything else that is ready have its turn, timers and IO included.
+    ///
+    /// A caller whose calls never have to wait comes here now and then: on a
+    /// runtime with one thread nothing else would ever run.
+    fn yield_now(&self) -> BoxFuture<'static, ()> {
+        Box::pin(futures_lite::future::yield_now())
+    }
+
     /// Sixty-four random bits, for object names and jitter.
     fn entropy(&self) -> u64;
 }

@@ -56,6 +56,10 @@ impl Runtime for TokioRuntime {
         }
     }
 
+    fn yield_now(&self) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::task::yield_now())
+    }
+
     fn entropy(&self) -> u64 {
         fastrand::u64(..)
     }

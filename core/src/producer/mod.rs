@@ -174,26 +174,26 @@ impl Producer {
         if submission.entries.is_empty() {
             return Err(SubmitError::Empty(submission));
         }
-        let mut size = Size::of(&submission);
-        if self.open.is_none() {
-            size.cost += BATCH_OVERHEAD;
-        }
+        let size = Size::of(&submission);
+        let alone = size.cost + BATCH_OVERHEAD;
         let limit = self.config.max_buffered_bytes;
         let fits_a_batch = OpenBatch::new(BatchId(0), now.monotonic).has_room_for(&submission);
-        if size.cost > limit || !fits_a_batch {
-            return Err(SubmitError::TooLarge { submission, bytes: size.cost, limit });
+        if alone > limit || !fits_a_batch {
+            return Err(SubmitError::TooLarge { submission, bytes: alone, limit });
         }
-        if self.buffered_bytes + size.cost > limit {
+        // The host may be late with the timer; a submission tells the time as well.
+        self.seal_when_due(now);
+        if self.open.as_ref().is_some_and(|open| !open.has_room_for(&submission)) {
+            self.seal(now);
+        }
+        let cost = if self.open.is_some() { size.cost } else { alone };
+        if self.buffered_bytes + cost > limit {
             // Waiting for the timer would be waiting for nothing: nobody can add to the open batch.
             self.starved_at = Some(self.buffered_bytes);
             self.seal_if_a_place_is_free(now);
             return Err(SubmitError::Full(submission));
         }
-        if self.open.as_ref().is_some_and(|open| !open.has_room_for(&submission)) {
-            self.seal(now);
-            self.advance(now);
-        }
-        Ok(self.push(now, submission, size))
+        Ok(self.push(now, submission, Size { cost, ..size }))
     }
 
     fn push(&mut self, now: Now, submission: Submission, size: Size) -> Receipt {
