@@ -25,7 +25,7 @@ struct History {
     /// Which batch each sequence names.
     places: BTreeMap<Sequence, Location>,
     listed: BTreeMap<Location, Listed>,
-    /// Batches that were listed again: case 4 of DESIGN, section 3.
+    /// Batches that were listed again: case 4.
     again: BTreeMap<Location, Vec<Sequence>>,
     epochs: u64,
 }

@@ -225,9 +225,11 @@ impl Life {
         });
     }
 
-    /// How long a submission may go without an outcome.
+    /// How long a submission may go without an outcome: `delivery_timeout` counts from when its
+    /// batch is due, and a swap that is out by then is waited for.
     fn patience(&self) -> Duration {
-        self.config.delivery_timeout + self.config.request_timeout + ms(100)
+        let due = self.config.flush_interval;
+        due + self.config.delivery_timeout + self.config.request_timeout + ms(100)
     }
 
     async fn in_time<T>(&self, what: &str, future: impl Future<Output = T>) -> Option<T> {

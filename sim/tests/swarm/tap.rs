@@ -39,7 +39,7 @@ impl Tap {
         })
     }
 
-    /// Young or not at all (DESIGN, section 3): each batch that a new swap lists was uploaded
+    /// Young or not at all: each batch that a new swap lists was uploaded
     /// less than half of the grace period ago. The same swap may be sent again at any age.
     fn note(&self, location: &Location, payload: &Rope, condition: &Condition) {
         let now = (self.world.runtime.elapsed(), self.process.clock().unix_millis());
