@@ -334,12 +334,13 @@ fn failure_17_a_manifest_that_contradicts_itself_is_refused() {
             let text = error.to_string();
             assert!(text.contains("ingest/manifest is corrupt at byte"), "{what}: {text}");
 
-            let config = ProducerConfig { delivery_timeout: secs(5), ..one_by_one() };
-            let producer = queue.producer(&config);
+            let producer = queue.producer(&one_by_one());
+            let start = queue.runtime.elapsed();
             let handle = produce(&producer, "x").await;
             let error = handle.watcher.await_durable().await.expect_err(what);
             assert!(matches!(error, DeliveryError::NotDelivered(_)), "{what}: {error}");
             assert!(error.to_string().contains("is corrupt at byte"), "{what}: {error}");
+            assert!(queue.runtime.elapsed() - start < secs(10), "{what}: it is told soon");
         });
         let left = queue.store.object(&manifest()).expect("it is there").bytes;
         assert_eq!(left, bytes, "{what}: nobody wrote on top of it");

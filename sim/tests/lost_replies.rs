@@ -1,4 +1,7 @@
 //! Writes that took effect although their writer was told otherwise.
+//!
+//! Cases 1 to 4 are what a later reading of the manifest proves about a swap without a reply; see
+//! `judge` in the core's `producer::attempt`.
 
 mod common;
 

@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::thread;
 
-use buffer_driver::core::Instant;
+use buffer_driver::buffer_core::Instant;
 use buffer_driver::{
     BoxFuture, Consumer, ConsumerConfig, LocalDirectory, Producer, ProducerConfig, Runtime,
     SystemClock,

@@ -258,8 +258,8 @@ impl Consumer {
         }
     }
 
-    /// Batches as they come, without end. It ends after an error that says
-    /// [`NextError::Ended`]; any other error is followed by another try.
+    /// Batches as they come, without end, for a consumer that has taken over. It ends after an error
+    /// that says [`NextError::Ended`] or [`NextError::NotInitialized`]; any other is followed by another try.
     pub fn stream(&self) -> impl Stream<Item = Result<ConsumedBatch, NextError>> + Send + '_ {
         stream::unfold(false, move |ended| async move {
             if ended {

@@ -29,7 +29,7 @@ mod runtime;
 mod store;
 
 pub use batch::{BatchDescriptor, ConsumedBatch, Resume, TakeOver};
-pub use buffer_core as core;
+pub use buffer_core;
 pub use buffer_core::format::{FormatError, Metadata};
 pub use buffer_core::{
     AckError, AckRefusal, DeliveryError, DeliveryFailure, Ended, Fault, FlushError,

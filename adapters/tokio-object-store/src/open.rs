@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-use buffer_driver::core::{Location, StoreError, StoreOperation};
+use buffer_driver::buffer_core::{Location, StoreError, StoreOperation};
 use buffer_driver::{ConfigError, LocalDirectory, Runtime, Store, StoreLocation};
 use object_store::memory::InMemory;
 use url::Url;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use buffer_driver::core::Instant;
+use buffer_driver::buffer_core::Instant;
 use buffer_driver::{BoxFuture, ConfigError, Runtime};
 use tokio::runtime::Handle;
 

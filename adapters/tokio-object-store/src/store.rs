@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use buffer_driver::core::{
+use buffer_driver::buffer_core::{
     Condition, Location, Object, ReadOutcome, Rope, StoreErrorKind, UnixMillis, Version,
     WriteOutcome,
 };

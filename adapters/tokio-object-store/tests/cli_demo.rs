@@ -6,8 +6,8 @@ mod cli_support;
 use std::path::Path;
 use std::process::Command;
 
-use buffer::core::Location;
-use buffer::core::format::Manifest;
+use buffer::buffer_core::Location;
+use buffer::buffer_core::format::Manifest;
 use cli_support::{Queue, Ran, cli, run, run_command, spawn, until, wait};
 
 const INPUT: &str = env!("CARGO_MANIFEST_PATH");

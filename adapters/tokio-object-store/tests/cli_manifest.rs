@@ -3,8 +3,8 @@
 
 mod cli_support;
 
-use buffer::core::Location;
-use buffer::core::format::{Manifest, Metadata, NewEntry};
+use buffer::buffer_core::Location;
+use buffer::buffer_core::format::{Manifest, Metadata, NewEntry};
 use cli_support::{Queue, cli, read_line, run, spawn, wait};
 
 const GOLDEN: &str = r#"{

@@ -176,7 +176,7 @@ fn what_is_not_durable_is_said_in_numbers() {
     std::fs::write(queue.path().join("ingest"), b"").expect("it can be written");
     let ran = run(&["produce", queue.name()], b"a\nb\n").expect(1);
     ran.expect_error(&["0 are certainly in the queue", "2 are certainly not", "of 0 it is not"]);
-    assert!(ran.stderr.contains("\ndurable: 0 entries"), "{}", ran.stderr);
+    assert!(ran.stderr.starts_with("durable: 0 entries"), "{}", ran.stderr);
     assert!(!ran.stderr.contains('\x1b'), "colours are for terminals");
 }
 
@@ -221,4 +221,27 @@ fn verbose_tells_more_and_the_environment_has_the_last_word() {
     assert!(log(&["-v"], None));
     assert!(log(&[], Some("info")));
     assert!(!log(&["-v"], Some("error")));
+}
+
+/// Goal: a queue that was recreated is gone on with only on the caller's word.
+#[test]
+fn a_queue_that_does_not_fit_is_accepted_by_name() {
+    let queue = Queue::new();
+    run(&["produce", queue.name()], b"new\n").expect(0);
+    let refused = run(&["consume", queue.name(), "--after", "99"], b"").expect(1);
+    refused.expect_error(&["99", "accept_reset"]);
+    let ran = run(&["consume", queue.name(), "--after", "99", "--accept-reset"], b"").expect(0);
+    assert_eq!(ran.stdout, b"new\n");
+}
+
+/// Goal: a corrupt manifest is told within seconds, not after `delivery_timeout`.
+#[test]
+fn a_corrupt_manifest_is_told_soon() {
+    let queue = Queue::new();
+    run(&["produce", queue.name()], b"one\n").expect(0);
+    std::fs::write(queue.path().join("ingest/manifest"), b"x\n").expect("it can be written");
+    let start = std::time::Instant::now();
+    let ran = run(&["produce", queue.name()], b"two\n").expect(1);
+    ran.expect_error(&["ingest/manifest is corrupt at byte 0"]);
+    assert!(start.elapsed() < std::time::Duration::from_secs(30), "{:?}", start.elapsed());
 }

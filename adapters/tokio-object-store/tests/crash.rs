@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::Duration;
 
-use buffer::core::{Condition, Location, ReadOutcome, Rope, Version, WriteOutcome};
+use buffer::buffer_core::{Condition, Location, ReadOutcome, Rope, Version, WriteOutcome};
 use buffer::{
     BoxFuture, Consumer, ConsumerConfig, Producer, ProducerConfig, Runtime, Store, StoreFailure,
     StoreLocation, SystemClock, TokioRuntime, open_store,

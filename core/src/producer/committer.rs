@@ -19,6 +19,9 @@ use crate::suspicion::Suspicion;
 use crate::time::{Instant, Now};
 use crate::types::BatchId;
 
+/// How many reads in a row may show bytes that are no manifest before those who wait are told.
+const CORRUPT_READS: u32 = 6;
+
 /// What the producer knows of the manifest, and what it is doing about it.
 #[derive(Debug)]
 pub(super) struct Committer {
@@ -35,6 +38,8 @@ pub(super) struct Committer {
     backoff: Backoff,
     suspicion: Suspicion,
     last_fault: Option<Fault>,
+    /// How many reads in a row showed bytes that are no manifest.
+    corrupt_reads: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +66,7 @@ impl Committer {
             backoff: Backoff::new(RETRY_BASE, RETRY_MOST),
             suspicion: Suspicion::new(),
             last_fault: None,
+            corrupt_reads: 0,
         }
     }
 
@@ -267,7 +273,7 @@ impl Producer {
                 self.committer.phase = Phase::Resting { after: Some(now.monotonic + pause) };
             }
             Err(error) if error.is_retryable() => self.rest_after_fault(now, Fault::Store(error)),
-            Err(error) => self.fail_commit(now, &error),
+            Err(error) => self.fail_commit(now, &Fault::Store(error)),
         }
     }
 
@@ -295,10 +301,10 @@ impl Producer {
         self.committer.phase = Phase::Resting { after: Some(now.monotonic + wait) };
     }
 
-    /// The store refused the manifest for good: whatever waits for it is given up.
-    fn fail_commit(&mut self, now: Now, error: &StoreError) {
+    /// The manifest is out of reach for good: whatever waits for it is given up.
+    fn fail_commit(&mut self, now: Now, fault: &Fault) {
         self.committer.attempt = None;
-        self.rest_after_fault(now, Fault::Store(error.clone()));
+        self.rest_after_fault(now, fault.clone());
         let mut index = 0;
         while let Some(batch) = self.pipeline.get(index) {
             if !matches!(batch.stage, Stage::Uploaded) {
@@ -306,7 +312,11 @@ impl Producer {
                 continue;
             }
             let batch = self.pipeline.remove(index).expect("it was just there");
-            self.give_up(&batch, DeliveryFailure::Store(error.clone()));
+            let failure = match fault {
+                Fault::Store(error) => DeliveryFailure::Store(error.clone()),
+                Fault::Format(error) => DeliveryFailure::Corrupt(error.clone()),
+            };
+            self.give_up(&batch, failure);
         }
     }
 
@@ -318,20 +328,26 @@ impl Producer {
         let seen = match result {
             Ok(ReadOutcome::Found(object)) => match self.read_as_manifest(object) {
                 Ok(seen) => seen,
-                Err(fault) => return self.rest_after_fault(now, fault),
+                Err(fault) => {
+                    self.committer.corrupt_reads += 1;
+                    return match self.committer.corrupt_reads < CORRUPT_READS {
+                        true => self.rest_after_fault(now, fault),
+                        false => self.fail_commit(now, &fault),
+                    };
+                }
             },
             Ok(ReadOutcome::NotModified) => match self.committer.known.clone() {
                 Some(known) if known.version.is_some() => known,
                 Some(_) | None => {
                     let error = StoreError::unasked(&self.config.manifest_path);
-                    return self.fail_commit(now, &error);
+                    return self.fail_commit(now, &Fault::Store(error));
                 }
             },
             Ok(ReadOutcome::Missing) => Known::absent(),
             Err(error) if error.is_retryable() => {
                 return self.rest_after_fault(now, Fault::Store(error));
             }
-            Err(error) => return self.fail_commit(now, &error),
+            Err(error) => return self.fail_commit(now, &Fault::Store(error)),
         };
         match self.contradiction(&seen) {
             None => self.learn(now, seen),
@@ -368,6 +384,7 @@ impl Producer {
         self.committer.seen |= seen.version.is_some();
         self.committer.stale = false;
         self.committer.suspicion.clear();
+        self.committer.corrupt_reads = 0;
         let proof = self.committer.attempt.as_ref().map(|attempt| attempt.judge(&seen));
         self.committer.known = Some(seen.clone());
         match proof {

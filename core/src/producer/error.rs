@@ -6,7 +6,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use crate::error::{Fault, ManifestError};
-use crate::format::EncodeError;
+use crate::format::{EncodeError, FormatError};
 use crate::store::StoreError;
 use crate::types::Sequence;
 
@@ -117,6 +117,9 @@ pub enum DeliveryFailure {
     /// The store refused in a way that waiting does not mend.
     #[error(transparent)]
     Store(StoreError),
+    /// The manifest is corrupt, however often it is read. Nobody writes on top of it.
+    #[error(transparent)]
+    Corrupt(FormatError),
     /// The batch cannot be written in format version 1.
     #[error(transparent)]
     Encode(EncodeError),

@@ -212,6 +212,7 @@ impl Life {
             let fits = match error.failure() {
                 DeliveryFailure::Manifest(_) => faults.stale > 0,
                 DeliveryFailure::Store(_) => faults.denied > 0,
+                DeliveryFailure::Corrupt(_) => faults.truncate > 0,
                 DeliveryFailure::TimedOut { .. } | DeliveryFailure::Overtaken { .. } => true,
                 DeliveryFailure::Encode(_) | DeliveryFailure::Stopped | _ => false,
             };

@@ -5,8 +5,8 @@ mod output;
 use std::sync::Arc;
 use std::time::Duration;
 
-use buffer::core::{Location, ReadOutcome, StoreError, StoreOperation};
-use buffer::{ConsumedBatch, Consumer, ConsumerConfig, NextError, Store, SystemClock};
+use buffer::buffer_core::{Location, ReadOutcome, StoreError, StoreOperation};
+use buffer::{ConsumedBatch, Consumer, ConsumerConfig, NextError, Resume, Store, SystemClock};
 use clap::Args;
 
 use crate::exit::{Failure, Outcome, is_broken_pipe};
@@ -32,6 +32,14 @@ pub(crate) struct Options {
     /// Starts after the batch with this sequence, and refuses a queue that does not fit
     #[arg(long, value_name = "SEQUENCE")]
     after: Option<u64>,
+
+    /// Goes on although batches after --after are gone from the queue: their entries are lost to you
+    #[arg(long, requires = "after")]
+    accept_gap: bool,
+
+    /// Goes on although the queue never got to --after: it was recreated, and all of it is new
+    #[arg(long, requires = "after")]
+    accept_reset: bool,
     /// How an entry is written
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -123,7 +131,8 @@ async fn expect_manifest(store: &dyn Store, manifest_path: &str) -> Outcome {
 }
 
 async fn take_over(consumer: &Consumer, options: &Options) -> Result<buffer::TakeOver, Failure> {
-    Ok(consumer.initialize(options.after).await?)
+    let Options { after, accept_gap, accept_reset, .. } = *options;
+    Ok(consumer.initialize_with(Resume { last: after, accept_gap, accept_reset }).await?)
 }
 
 /// Writes batches out and acknowledges them, until there is a reason to end.

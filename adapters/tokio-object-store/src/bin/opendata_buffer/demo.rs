@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use buffer::core::{Location, ReadOutcome};
+use buffer::buffer_core::{Location, ReadOutcome};
 use buffer::{Producer, Store, StoreLocation};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
@@ -190,7 +190,7 @@ impl Place {
 }
 
 fn progress(lines: u64) -> ProgressBar {
-    let template = "{bar:30} {human_pos}/{human_len} lines compared, {per_sec}";
+    let template = "{bar:30} {human_pos}/{human_len} lines compared, {elapsed}";
     ProgressBar::new(lines)
         .with_finish(ProgressFinish::AndClear)
         .with_style(ProgressStyle::with_template(template).expect("the template is sound"))

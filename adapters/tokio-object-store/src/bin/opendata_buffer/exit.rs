@@ -197,7 +197,7 @@ impl From<AckError> for Failure {
 
 #[cfg(test)]
 mod tests {
-    use buffer::core::Location;
+    use buffer::buffer_core::Location;
 
     use super::*;
 

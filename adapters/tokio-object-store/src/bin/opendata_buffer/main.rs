@@ -70,12 +70,11 @@ fn main() -> ExitCode {
 }
 
 fn log_to_stderr(cli: &Cli) {
-    let level = match (cli.verbose, &cli.command) {
-        // The demo provokes what is worth a warning elsewhere.
-        (0, Command::Demo(_)) => "error",
-        (0, Command::Manifest(_) | Command::Produce(_) | Command::Consume(_)) => "warn",
-        (1, _) => "info",
-        (2.., _) => "debug",
+    let level = match cli.verbose {
+        // What is worth a warning in a service's log, a command says itself.
+        0 => "error",
+        1 => "info",
+        2.. => "debug",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()

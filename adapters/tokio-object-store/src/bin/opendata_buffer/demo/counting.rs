@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use buffer::core::{Condition, Location, ReadOutcome, Rope, Version, WriteOutcome};
+use buffer::buffer_core::{Condition, Location, ReadOutcome, Rope, Version, WriteOutcome};
 use buffer::{BoxFuture, Store, StoreFailure};
 
 #[derive(Debug)]

@@ -59,7 +59,9 @@ impl Script {
         }
         let lines: Vec<Bytes> =
             without_end.split(|&byte| byte == b'\n').map(|line| text.slice_ref(line)).collect();
-        Ok(Self { file, lines, per_producer: total.div_ceil(PRODUCERS as u64) })
+        // Each producer sends all of the file, and as much more of it as makes the total.
+        let per_producer = total.div_ceil(PRODUCERS as u64).max(lines.len() as u64);
+        Ok(Self { file, lines, per_producer })
     }
 
     /// How many lines the file has.
