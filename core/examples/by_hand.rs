@@ -7,9 +7,9 @@ use std::error::Error;
 use std::time::Duration;
 
 use buffer_core::{
-    Command, Completion, Condition, Consumer, ConsumerConfig, Instant, Location, Machine, Next,
-    Now, Object, Output, Producer, ProducerConfig, ReadOutcome, Resume, Rope, Submission,
-    UnixMillis, Version, WriteOutcome,
+    Command, Completion, Condition, Consumer, ConsumerConfig, Instant, ListPage, ListedObject,
+    Location, Machine, Next, Now, Object, Output, Producer, ProducerConfig, ReadOutcome, Resume,
+    Rope, Submission, UnixMillis, Version, WriteOutcome,
 };
 
 /// Every object with the number of the write that made it, which serves as its version.
@@ -64,6 +64,26 @@ impl Store {
             Command::ReadBatch(read) => {
                 println!("  read  {}", read.location);
                 read.ticket.complete(Ok(self.read(&read.location, None)))
+            }
+            Command::ListBatches(list) => {
+                println!("  list  {}", list.prefix);
+                let below = format!("{}/", list.prefix);
+                let objects =
+                    self.objects.iter().filter(|(key, _)| key.as_str().starts_with(&below));
+                let objects = objects.map(|(key, object)| ListedObject {
+                    location: key.clone(),
+                    last_modified: object.last_modified,
+                });
+                list.ticket.complete(Ok(ListPage { objects: objects.collect(), next: None }))
+            }
+            Command::DeleteBatches(delete) => {
+                let deleted = delete.locations.iter().map(|location| {
+                    println!("  delete {location}");
+                    self.objects.remove(location);
+                    Ok(())
+                });
+                let deleted = deleted.collect();
+                delete.ticket.complete(deleted)
             }
             Command::Encode(encode) => encode.run(),
             Command::Decode(decode) => decode.run(),

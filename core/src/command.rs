@@ -8,7 +8,9 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use crate::format::{self, Compression, EncodeError, FormatError};
-use crate::store::{Condition, ReadOutcome, Rope, StoreError, Version, WriteOutcome};
+use crate::store::{
+    Condition, ListCursor, ListPage, ReadOutcome, Rope, StoreError, Version, WriteOutcome,
+};
 use crate::types::Location;
 
 /// Names one command of one machine; never used twice.
@@ -81,6 +83,10 @@ pub struct Completion {
 pub(crate) enum Reply {
     Write(Result<WriteOutcome, StoreError>),
     Read(Result<ReadOutcome, StoreError>),
+    #[expect(dead_code, reason = "the collector is to read it")]
+    Listed(Result<ListPage, StoreError>),
+    #[expect(dead_code, reason = "the collector is to read it")]
+    Deleted(Vec<Result<(), StoreError>>),
     Encoded(Result<EncodedBatch, EncodeError>),
     Decoded(Result<Vec<Bytes>, FormatError>),
 }
@@ -99,6 +105,8 @@ macro_rules! tickets {
 tickets! {
     Result<WriteOutcome, StoreError> => Write,
     Result<ReadOutcome, StoreError> => Read,
+    Result<ListPage, StoreError> => Listed,
+    Vec<Result<(), StoreError>> => Deleted,
     Result<EncodedBatch, EncodeError> => Encoded,
     Result<Vec<Bytes>, FormatError> => Decoded,
 }
@@ -114,6 +122,10 @@ pub enum Command {
     CasManifest(CasManifest),
     /// Read a batch object.
     ReadBatch(ReadBatch),
+    /// List the objects under a prefix, one page at a time.
+    ListBatches(ListBatches),
+    /// Delete batch objects.
+    DeleteBatches(DeleteBatches),
     /// Turn entries into a batch object's bytes.
     Encode(Encode),
     /// Turn a batch object's bytes into entries.
@@ -170,6 +182,30 @@ pub struct ReadBatch {
     pub timeout: Duration,
     /// The reply slip.
     pub ticket: Ticket<Result<ReadOutcome, StoreError>>,
+}
+
+/// Lists the objects whose keys begin with a prefix and a slash. See [`Command::ListBatches`].
+#[derive(Debug)]
+pub struct ListBatches {
+    /// What comes before the slash.
+    pub prefix: Location,
+    /// Where an earlier page ended; `None` begins.
+    pub after: Option<ListCursor>,
+    /// When to give up waiting.
+    pub timeout: Duration,
+    /// The reply slip.
+    pub ticket: Ticket<Result<ListPage, StoreError>>,
+}
+
+/// Deletes objects. See [`Command::DeleteBatches`].
+#[derive(Debug)]
+pub struct DeleteBatches {
+    /// Their keys.
+    pub locations: Vec<Location>,
+    /// When to give up waiting; what was not answered by then is unknown.
+    pub timeout: Duration,
+    /// The reply slip: one result for each key, in their order. Deleting what is gone is a success.
+    pub ticket: Ticket<Vec<Result<(), StoreError>>>,
 }
 
 /// A batch object's bytes, ready to be written.

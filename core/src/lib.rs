@@ -39,6 +39,8 @@ mod consumer;
 mod contention;
 mod error;
 pub mod format;
+#[doc(hidden)]
+pub mod hooks;
 mod known;
 mod machine;
 mod names;
@@ -49,8 +51,8 @@ mod time;
 mod types;
 
 pub use command::{
-    CasManifest, Command, CommandId, Completion, Decode, Encode, EncodedBatch, PutBatch, ReadBatch,
-    ReadManifest, Ticket,
+    CasManifest, Command, CommandId, Completion, Decode, DeleteBatches, Encode, EncodedBatch,
+    ListBatches, PutBatch, ReadBatch, ReadManifest, Ticket,
 };
 pub use consumer::{
     AckError, AckRefusal, BatchDescriptor, CallMark, ConsumedBatch, Consumer, ConsumerConfig,
@@ -64,8 +66,8 @@ pub use producer::{
     Receipt, Submission, SubmitError,
 };
 pub use store::{
-    Condition, Object, ReadOutcome, Rope, StoreError, StoreErrorKind, StoreOperation, Version,
-    WriteOutcome, rope_len,
+    Condition, ListCursor, ListPage, ListedObject, Object, ReadOutcome, Rope, StoreError,
+    StoreErrorKind, StoreOperation, Version, WriteOutcome, rope_len,
 };
 pub use time::{Instant, Now, UnixMillis};
 pub use types::{BatchId, Epoch, Location, LocationError, Sequence};

@@ -80,6 +80,31 @@ pub enum ReadOutcome {
     Missing,
 }
 
+/// One object of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedObject {
+    /// Its key.
+    pub location: Location,
+    /// When it was written, by the store's own clock; `None` where the store does not say.
+    pub last_modified: Option<UnixMillis>,
+}
+
+/// Where a listing goes on: made by a store, meaningful to it alone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListCursor(pub Arc<str>);
+
+/// A part of a listing.
+///
+/// Order is the store's own. A listing is no snapshot: what is written or
+/// deleted between two pages may be in it or not, and a key may come twice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListPage {
+    /// The objects.
+    pub objects: Vec<ListedObject>,
+    /// Where the next page begins; `None` after the last one.
+    pub next: Option<ListCursor>,
+}
+
 /// What a store was doing when it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -92,6 +117,10 @@ pub enum StoreOperation {
     SwapManifest,
     /// Reading a batch.
     ReadBatch,
+    /// Listing batches.
+    ListBatches,
+    /// Deleting a batch.
+    DeleteBatch,
     /// Opening the store.
     Open,
 }
@@ -103,6 +132,8 @@ impl fmt::Display for StoreOperation {
             Self::ReadManifest => "reading manifest",
             Self::SwapManifest => "swapping manifest",
             Self::ReadBatch => "reading batch",
+            Self::ListBatches => "listing batches under",
+            Self::DeleteBatch => "deleting batch",
             Self::Open => "opening",
         })
     }

@@ -63,6 +63,8 @@ fn a_submission_becomes_durable_in_four_commands() {
             Command::PutBatch(_)
             | Command::CasManifest(_)
             | Command::ReadBatch(_)
+            | Command::ListBatches(_)
+            | Command::DeleteBatches(_)
             | Command::Decode(_) => unreachable!("the transcript names the two"),
         };
         producer.handle_completion(at_ms(101), completion);
@@ -154,6 +156,8 @@ fn a_take_over_adopts_only_the_epoch_that_was_certainly_stored() {
                 }
                 Command::PutBatch(_)
                 | Command::ReadBatch(_)
+                | Command::ListBatches(_)
+                | Command::DeleteBatches(_)
                 | Command::Encode(_)
                 | Command::Decode(_) => unreachable!("taking over reads and swaps the manifest"),
             };

@@ -46,6 +46,7 @@ mod oneshot;
 mod process;
 mod runtime;
 mod store;
+pub mod swarm;
 mod timer;
 mod trace;
 

@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use buffer_core::format::Manifest;
 use buffer_core::{
-    Condition, Location, Object, ReadOutcome, Rope, Version, WriteOutcome, rope_len,
+    Condition, ListCursor, ListPage, Location, Object, ReadOutcome, Rope, Version, WriteOutcome,
+    rope_len,
 };
 use buffer_driver::{BoxFuture, Store, StoreFailure};
 use bytes::Bytes;
@@ -249,6 +250,22 @@ impl Store for SimStore {
             self.inner.spawn(serve::read(Arc::clone(&self.inner), request, verdict, reply));
             answered(answer).await
         })
+    }
+
+    fn list(
+        &self,
+        _prefix: &Location,
+        _after: Option<ListCursor>,
+    ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
+        Box::pin(async { Err(buffer_core::StoreErrorKind::Unsupported.into()) })
+    }
+
+    fn delete(&self, locations: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {
+        let refused = locations
+            .iter()
+            .map(|_| Err(buffer_core::StoreErrorKind::Unsupported.into()))
+            .collect();
+        Box::pin(async { refused })
     }
 }
 

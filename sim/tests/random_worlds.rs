@@ -4,9 +4,6 @@
 //! `BUFFER_SEEDS=1000..9000` runs other seeds than usual; `BUFFER_TRACE=1`
 //! prints the whole trace of those that fail.
 
-mod common;
-mod swarm;
-
 use std::any::Any;
 use std::cell::Cell;
 use std::ops::Range;
@@ -15,7 +12,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use swarm::{Report, run};
+use buffer_sim::swarm::{Options, Report, run};
 
 /// What takes some seconds on one machine.
 const USUAL: Range<u64> = 0..400;
@@ -49,8 +46,9 @@ fn name_the_seed_of_panics() {
 /// A panic is a bug as well: of the code, or of this test.
 fn run_guarded(seed: u64) -> Result<Report, String> {
     SEED.set(seed);
-    catch_unwind(AssertUnwindSafe(|| run(seed)))
-        .unwrap_or_else(|panic| Err(format!("seed {seed}: PANIC: {}", message(&*panic))))
+    catch_unwind(AssertUnwindSafe(|| run(seed, &Options::default())))
+        .map_err(|panic| format!("seed {seed}: PANIC: {}", message(&*panic)))?
+        .map_err(|failure| format!("{failure}\n{}", failure.lines.join("\n")))
 }
 
 /// Goal: in every world every invariant holds, and the same seed is the same world.
@@ -101,18 +99,8 @@ fn tell(reports: &[(u64, Report)]) {
     let sum = |of: fn(&Report) -> u64| reports.iter().map(|(_, report)| of(report)).sum::<u64>();
     let hours = sum(|it| it.simulated.as_secs()) / 3600;
     println!("{} worlds, {hours} h, {} requests", reports.len(), sum(|it| it.requests));
-    println!("{} faults, {} epochs", sum(|it| it.faults), sum(|it| it.epochs));
+    println!("{} epochs", sum(|it| it.epochs));
     println!("{} submissions in {} batches", sum(|it| it.submissions), sum(|it| it.batches));
     println!("{} not delivered, {} unknown", sum(|it| it.not_delivered), sum(|it| it.unknown));
     println!("{} listed again, {} gaps", sum(|it| it.listed_again), sum(|it| it.gaps));
-    let calm = reports.iter().map(|(_, report)| report).filter(|it| it.faults == 0);
-    for (name, mut ratios) in [
-        ("no faults", calm.map(|it| it.requests_per_batch).collect::<Vec<_>>()),
-        ("all", reports.iter().map(|(_, it)| it.requests_per_batch).collect()),
-    ] {
-        ratios.sort_unstable();
-        let at = |part: usize| ratios.get((ratios.len() * part / 100).min(ratios.len().max(1) - 1));
-        let tenths = [50, 90, 99, 100].map(|part| at(part).copied().unwrap_or_default());
-        println!("producers' requests per batch, {name}: {tenths:?} tenths (50, 90, 99, 100 %)");
-    }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use buffer_core::{
-    Command, Completion, Condition, Location, Now, ReadOutcome, StoreError, StoreErrorKind,
-    StoreOperation, Ticket, UnixMillis, WriteOutcome,
+    Command, Completion, Condition, ListPage, Location, Now, ReadOutcome, StoreError,
+    StoreErrorKind, StoreOperation, Ticket, UnixMillis, WriteOutcome,
 };
 use futures_lite::future;
 
@@ -46,26 +46,35 @@ impl Host {
         match command {
             Command::PutBatch(put) => {
                 let request = self.write(&put.location, put.payload, Condition::Absent);
-                let slip = Slip::new(machine, put.ticket, StoreOperation::PutBatch, put.location);
-                self.answer_write(request, put.timeout, slip);
+                let slip = Slip::new(put.ticket, StoreOperation::PutBatch, put.location);
+                self.send(machine, request, put.timeout, slip);
             }
             Command::CasManifest(cas) => {
                 let request = self.write(&cas.location, cas.payload, cas.condition);
-                let operation = StoreOperation::SwapManifest;
-                let slip = Slip::new(machine, cas.ticket, operation, cas.location);
-                self.answer_write(request, cas.timeout, slip);
+                let slip = Slip::new(cas.ticket, StoreOperation::SwapManifest, cas.location);
+                self.send(machine, request, cas.timeout, slip);
             }
             Command::ReadManifest(read) => {
                 let request = self.read(&read.location, read.unless);
-                let operation = StoreOperation::ReadManifest;
-                let slip = Slip::new(machine, read.ticket, operation, read.location);
-                self.answer_read(request, read.timeout, slip);
+                let slip = Slip::new(read.ticket, StoreOperation::ReadManifest, read.location);
+                self.send(machine, request, read.timeout, slip);
             }
             Command::ReadBatch(read) => {
                 let request = self.read(&read.location, None);
-                let slip =
-                    Slip::new(machine, read.ticket, StoreOperation::ReadBatch, read.location);
-                self.answer_read(request, read.timeout, slip);
+                let slip = Slip::new(read.ticket, StoreOperation::ReadBatch, read.location);
+                self.send(machine, request, read.timeout, slip);
+            }
+            Command::ListBatches(list) => {
+                let (store, prefix) = (Arc::clone(&self.store), list.prefix.clone());
+                let request = Box::pin(async move { store.list(&prefix, list.after).await });
+                let slip = Slip::new(list.ticket, StoreOperation::ListBatches, list.prefix);
+                self.send(machine, request, list.timeout, slip);
+            }
+            Command::DeleteBatches(delete) => {
+                let (store, locations) = (Arc::clone(&self.store), delete.locations.clone());
+                let request = Box::pin(async move { Ok(store.delete(locations).await) });
+                let slip = DeleteSlip { ticket: delete.ticket, locations: delete.locations };
+                self.send(machine, request, delete.timeout, slip);
             }
             Command::Encode(encode) => {
                 let weight = if encode.is_compressed() { 8 } else { 1 };
@@ -99,24 +108,17 @@ impl Host {
         Box::pin(async move { store.read(&location, unless).await })
     }
 
-    fn answer_write<C: Complete>(
+    /// Sends a request, and answers its slip once, even if the task that waits for it is dropped.
+    fn send<A: Answer>(
         &self,
-        request: Request<WriteOutcome>,
+        machine: &Arc<impl Complete>,
+        request: Request<A::Value>,
         timeout: Duration,
-        mut slip: Slip<C, WriteOutcome>,
+        slip: A,
     ) {
         let request = self.within(timeout, request);
-        self.runtime.spawn(Box::pin(async move { slip.answer(request.await) }));
-    }
-
-    fn answer_read<C: Complete>(
-        &self,
-        request: Request<ReadOutcome>,
-        timeout: Duration,
-        mut slip: Slip<C, ReadOutcome>,
-    ) {
-        let request = self.within(timeout, request);
-        self.runtime.spawn(Box::pin(async move { slip.answer(request.await) }));
+        let mut pending = Pending { machine: Arc::clone(machine), slip: Some(slip) };
+        self.runtime.spawn(Box::pin(async move { pending.answer(request.await) }));
     }
 
     fn compute(
@@ -150,61 +152,98 @@ impl Host {
 
 type Request<T> = BoxFuture<'static, Result<T, StoreFailure>>;
 
-/// Sees to it that a request is answered once, even if the task that waits for it is dropped.
-struct Slip<C: Complete, T>
-where
-    Ticket<Result<T, StoreError>>: Answer<T>,
-{
-    machine: Arc<C>,
-    ticket: Option<Ticket<Result<T, StoreError>>>,
+/// What a request's result goes through on its way to a completion.
+trait Answer: Send + 'static {
+    type Value: Send + 'static;
+
+    fn complete(self, result: Result<Self::Value, StoreFailure>) -> Completion;
+}
+
+/// The ticket of a request about one key.
+struct Slip<T> {
+    ticket: Ticket<Result<T, StoreError>>,
     operation: StoreOperation,
     location: Location,
 }
 
-/// A ticket that takes the result of a request.
-trait Answer<T> {
-    fn answer(self, result: Result<T, StoreError>) -> Completion;
-}
-
-impl Answer<WriteOutcome> for Ticket<Result<WriteOutcome, StoreError>> {
-    fn answer(self, result: Result<WriteOutcome, StoreError>) -> Completion {
-        self.complete(result)
-    }
-}
-
-impl Answer<ReadOutcome> for Ticket<Result<ReadOutcome, StoreError>> {
-    fn answer(self, result: Result<ReadOutcome, StoreError>) -> Completion {
-        self.complete(result)
-    }
-}
-
-impl<C: Complete, T> Slip<C, T>
-where
-    Ticket<Result<T, StoreError>>: Answer<T>,
-{
-    fn new(
-        machine: &Arc<C>,
+impl<T> Slip<T> {
+    const fn new(
         ticket: Ticket<Result<T, StoreError>>,
         operation: StoreOperation,
         location: Location,
     ) -> Self {
-        Self { machine: Arc::clone(machine), ticket: Some(ticket), operation, location }
+        Self { ticket, operation, location }
     }
 
-    fn answer(&mut self, result: Result<T, StoreFailure>) {
-        let Some(ticket) = self.ticket.take() else { return };
-        let result = result.map_err(|failure| failure.of(self.operation, self.location.clone()));
+    fn named(self, result: Result<T, StoreFailure>) -> Named<T> {
+        let result = result.map_err(|failure| failure.of(self.operation, self.location));
         if let Err(error) = &result {
             tracing::debug!(%error, "request failed");
         }
-        self.machine.complete(ticket.answer(result));
+        (self.ticket, result)
     }
 }
 
-impl<C: Complete, T> Drop for Slip<C, T>
-where
-    Ticket<Result<T, StoreError>>: Answer<T>,
-{
+/// A ticket, and a result that says which request it is of.
+type Named<T> = (Ticket<Result<T, StoreError>>, Result<T, StoreError>);
+
+macro_rules! answers {
+    ($($value:ty),* $(,)?) => {$(
+        impl Answer for Slip<$value> {
+            type Value = $value;
+
+            fn complete(self, result: Result<$value, StoreFailure>) -> Completion {
+                let (ticket, result) = self.named(result);
+                ticket.complete(result)
+            }
+        }
+    )*};
+}
+
+answers! { WriteOutcome, ReadOutcome, ListPage }
+
+/// The ticket of a deletion, which has a result for each key.
+struct DeleteSlip {
+    ticket: Ticket<Vec<Result<(), StoreError>>>,
+    locations: Vec<Location>,
+}
+
+impl Answer for DeleteSlip {
+    type Value = Vec<Result<(), StoreFailure>>;
+
+    fn complete(self, result: Result<Self::Value, StoreFailure>) -> Completion {
+        let count = self.locations.len();
+        let mut results = result.unwrap_or_else(|failure| vec![Err(failure); count]);
+        // A store that answers too little has said nothing of the rest.
+        let missing = || Err(StoreFailure::new(StoreErrorKind::Transient, "the store did not say"));
+        results.resize_with(count, missing);
+        let named = results.into_iter().zip(self.locations).map(|(result, location)| {
+            let result =
+                result.map_err(|failure| failure.of(StoreOperation::DeleteBatch, location));
+            if let Err(error) = &result {
+                tracing::debug!(%error, "request failed");
+            }
+            result
+        });
+        self.ticket.complete(named.collect())
+    }
+}
+
+/// A request that is under way.
+struct Pending<C: Complete, A: Answer> {
+    machine: Arc<C>,
+    slip: Option<A>,
+}
+
+impl<C: Complete, A: Answer> Pending<C, A> {
+    fn answer(&mut self, result: Result<A::Value, StoreFailure>) {
+        if let Some(slip) = self.slip.take() {
+            self.machine.complete(slip.complete(result));
+        }
+    }
+}
+
+impl<C: Complete, A: Answer> Drop for Pending<C, A> {
     fn drop(&mut self) {
         let reason = "the task that ran the request was dropped";
         self.answer(Err(StoreFailure::new(StoreErrorKind::Transient, reason)));

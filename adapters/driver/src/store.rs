@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use buffer_core::{
-    Condition, Location, ReadOutcome, Rope, StoreError, StoreErrorKind, StoreOperation, Version,
-    WriteOutcome,
+    Condition, ListCursor, ListPage, Location, ReadOutcome, Rope, StoreError, StoreErrorKind,
+    StoreOperation, Version, WriteOutcome,
 };
 
 use crate::runtime::BoxFuture;
@@ -30,6 +30,20 @@ pub trait Store: fmt::Debug + fmt::Display + Send + Sync + 'static {
         location: &Location,
         unless: Option<Version>,
     ) -> BoxFuture<'_, Result<ReadOutcome, StoreFailure>>;
+
+    /// Lists the objects whose keys begin with `prefix` and a slash, however deep, one page at a time.
+    ///
+    /// `after` is where an earlier page of the same store ended. Objects that
+    /// were there before the first page and are there after the last one come
+    /// at least once; the order is the store's own.
+    fn list(
+        &self,
+        prefix: &Location,
+        after: Option<ListCursor>,
+    ) -> BoxFuture<'_, Result<ListPage, StoreFailure>>;
+
+    /// Deletes objects; deleting what is gone is a success. One result for each key, in their order.
+    fn delete(&self, locations: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>>;
 }
 
 /// A request that failed, before the driver says which one it was.

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use buffer_driver::buffer_core::{
-    Condition, Location, Object, ReadOutcome, Rope, StoreErrorKind, UnixMillis, Version,
-    WriteOutcome,
+    Condition, ListCursor, ListPage, Location, Object, ReadOutcome, Rope, StoreErrorKind,
+    UnixMillis, Version, WriteOutcome,
 };
 use buffer_driver::{BoxFuture, ConfigError, Store, StoreFailure};
 use object_store::path::Path;
@@ -133,6 +133,19 @@ impl Store for ObjectStoreAdapter {
         unless: Option<Version>,
     ) -> BoxFuture<'_, Result<ReadOutcome, StoreFailure>> {
         Box::pin(self.get(location.clone(), unless))
+    }
+
+    fn list(
+        &self,
+        _prefix: &Location,
+        _after: Option<ListCursor>,
+    ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
+        Box::pin(async { Err(StoreErrorKind::Unsupported.into()) })
+    }
+
+    fn delete(&self, locations: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {
+        let refused = locations.iter().map(|_| Err(StoreErrorKind::Unsupported.into())).collect();
+        Box::pin(async { refused })
     }
 }
 

@@ -16,7 +16,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::Duration;
 
-use buffer::buffer_core::{Condition, Location, ReadOutcome, Rope, Version, WriteOutcome};
+use buffer::buffer_core::{
+    Condition, ListCursor, ListPage, Location, ReadOutcome, Rope, Version, WriteOutcome,
+};
 use buffer::{
     BoxFuture, Consumer, ConsumerConfig, Producer, ProducerConfig, Runtime, Store, StoreFailure,
     StoreLocation, SystemClock, TokioRuntime, open_store,
@@ -90,6 +92,18 @@ impl Store for Noted {
     ) -> BoxFuture<'_, Result<ReadOutcome, StoreFailure>> {
         self.note(READING);
         self.inner.read(location, unless)
+    }
+
+    fn list(
+        &self,
+        prefix: &Location,
+        after: Option<ListCursor>,
+    ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
+        self.inner.list(prefix, after)
+    }
+
+    fn delete(&self, locations: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {
+        self.inner.delete(locations)
     }
 }
 

@@ -349,7 +349,12 @@ impl Machine for Consumer {
                 | Purpose::Dequeue
                 | Purpose::Fetch(_)
                 | Purpose::Decode(_),
-                Reply::Read(_) | Reply::Write(_) | Reply::Encoded(_) | Reply::Decoded(_),
+                Reply::Read(_)
+                | Reply::Write(_)
+                | Reply::Listed(_)
+                | Reply::Deleted(_)
+                | Reply::Encoded(_)
+                | Reply::Decoded(_),
             ) => unreachable!("a ticket only takes a result of its command's type"),
         }
         self.advance(now);

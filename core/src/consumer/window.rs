@@ -275,9 +275,11 @@ impl Consumer {
             let sequence = entry.sequence;
             let location = entry.location;
             let metadata = entry.metadata;
-            let is_new = self.repeats.take(&location, sequence, shown);
+            let is_new =
+                self.repeats.take(&location, sequence, shown) || crate::planted!(RepeatNotDropped);
             let stage = if is_new { Stage::Listed { after: None } } else { Stage::Repeat };
             if !is_new {
+                crate::sometimes!(RepeatDropped);
                 self.stats.repeats_dropped += 1;
                 let event = ConsumerEvent::RepeatDropped { sequence, location: location.clone() };
                 self.outputs.push_back(Output::Event(event));

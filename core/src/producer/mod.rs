@@ -384,7 +384,12 @@ impl Machine for Producer {
             (Purpose::Swap, Reply::Write(result)) => self.on_swap(now, result),
             (
                 Purpose::Encode(_) | Purpose::Upload(_) | Purpose::ReadManifest | Purpose::Swap,
-                Reply::Encoded(_) | Reply::Write(_) | Reply::Read(_) | Reply::Decoded(_),
+                Reply::Encoded(_)
+                | Reply::Write(_)
+                | Reply::Read(_)
+                | Reply::Listed(_)
+                | Reply::Deleted(_)
+                | Reply::Decoded(_),
             ) => unreachable!("a ticket only takes a result of its command's type"),
         }
         self.advance(now);

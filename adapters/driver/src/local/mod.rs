@@ -51,7 +51,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use buffer_core::{Condition, Location, ReadOutcome, Rope, StoreErrorKind, Version, WriteOutcome};
+use buffer_core::{
+    Condition, ListCursor, ListPage, Location, ReadOutcome, Rope, StoreErrorKind, Version,
+    WriteOutcome,
+};
 
 pub use files::LocalFiles;
 
@@ -136,6 +139,19 @@ impl Store for LocalDirectory {
     ) -> BoxFuture<'_, Result<ReadOutcome, StoreFailure>> {
         let location = location.clone();
         Box::pin(self.off_the_loop(move |files| files.read(&location, unless.as_ref())))
+    }
+
+    fn list(
+        &self,
+        _prefix: &Location,
+        _after: Option<ListCursor>,
+    ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
+        Box::pin(async { Err(StoreErrorKind::Unsupported.into()) })
+    }
+
+    fn delete(&self, locations: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {
+        let refused = locations.iter().map(|_| Err(StoreErrorKind::Unsupported.into())).collect();
+        Box::pin(async { refused })
     }
 }
 

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use buffer::buffer_core::{Condition, Location, ReadOutcome, Rope, Version, WriteOutcome};
+use buffer::buffer_core::{
+    Condition, ListCursor, ListPage, Location, ReadOutcome, Rope, Version, WriteOutcome,
+};
 use buffer::{BoxFuture, Store, StoreFailure};
 
 #[derive(Debug)]
@@ -103,5 +105,17 @@ impl Store for Counting {
             }
             outcome
         })
+    }
+
+    fn list(
+        &self,
+        prefix: &Location,
+        after: Option<ListCursor>,
+    ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
+        self.store.list(prefix, after)
+    }
+
+    fn delete(&self, locations: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {
+        self.store.delete(locations)
     }
 }

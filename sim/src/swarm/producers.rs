@@ -5,18 +5,19 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::{Join, Process};
 use buffer_driver::{
     CompressionType, DeliveryError, DeliveryFailure, DurabilityWatcher, Producer, ProducerConfig,
     SubmitError, WriteHandle,
 };
-use buffer_sim::{Join, Process};
 use bytes::Bytes;
 use fastrand::Rng;
 
+use super::Invariant;
 use super::faults::AFTERMATH;
 use super::tap::Tap;
 use super::world::{Outcome, Submitted, World};
-use crate::common::{ms, secs};
+use super::{ms, secs};
 
 /// What one producer and its callers share.
 struct Life {
@@ -134,16 +135,16 @@ impl Life {
             Some(Err(SubmitError::Manifest { error, .. })) => {
                 // A store that answers from the past again and again is believed in the end.
                 let stale = world.plan.faults.stale > 0;
-                world.check(stale, "I6 sequences", || format!("refused: {error}"));
+                world.check(stale, Invariant::Sequences, || format!("refused: {error}"));
                 Err(())
             }
             Some(Err(SubmitError::Closed(_))) => {
                 let over = self.over.load(Relaxed);
-                world.check(over, "I14 liveness", || "closed before its time".to_owned());
+                world.check(over, Invariant::Liveness, || "closed before its time".to_owned());
                 Err(())
             }
             Some(Err(error)) => {
-                world.violated("I14 liveness", format!("refused: {error}"));
+                world.violated(Invariant::Liveness, format!("refused: {error}"));
                 Err(())
             }
         }
@@ -177,7 +178,7 @@ impl Life {
     fn check_memory(&self) {
         let limit = self.config.max_buffered_bytes;
         let told = self.producer.stats().buffered_bytes;
-        self.world.check(told <= limit, "I15 bounded memory", || {
+        self.world.check(told <= limit, Invariant::BoundedMemory, || {
             format!("{} holds {told} of {limit}", self.process.id())
         });
     }
@@ -192,7 +193,7 @@ impl Life {
             let counts = self.config.batch_compression == CompressionType::None
                 && !self.world.was_paused(self.process.id());
             let limit = self.config.max_buffered_bytes;
-            self.world.check(!counts || held <= limit, "I15 bounded memory", || {
+            self.world.check(!counts || held <= limit, Invariant::BoundedMemory, || {
                 format!("{} holds {held} of {limit}, by count", self.process.id())
             });
         }
@@ -216,12 +217,12 @@ impl Life {
                 DeliveryFailure::TimedOut { .. } | DeliveryFailure::Overtaken { .. } => true,
                 DeliveryFailure::Encode(_) | DeliveryFailure::Stopped | _ => false,
             };
-            world.check(fits, "I4 three outcomes", || format!("{number}: {error}"));
+            world.check(fits, Invariant::ThreeOutcomes, || format!("{number}: {error}"));
         }
         world.witness().submitted[number].outcome = Some((now, outcome));
         let limit = self.patience();
         let late = now - taken > limit && !world.was_paused(self.process.id());
-        world.check(!late, "I14 liveness", || {
+        world.check(!late, Invariant::Liveness, || {
             format!("{number} took {:?} of {limit:?}", now - taken)
         });
     }
@@ -237,7 +238,7 @@ impl Life {
         let limit = self.patience();
         let result = self.world.within(limit, future).await;
         let late = result.is_none() && !self.world.was_paused(self.process.id());
-        self.world.check(!late, "I14 liveness", || {
+        self.world.check(!late, Invariant::Liveness, || {
             format!("{what} of {} took more than {limit:?}", self.process.id())
         });
         result
@@ -253,7 +254,10 @@ impl Life {
         world.runtime.sleep(AFTERMATH).await;
         for caller in callers {
             if world.within(secs(60), caller).await.is_none() {
-                world.violated("I14 liveness", format!("a call to {} hangs", self.process.id()));
+                world.violated(
+                    Invariant::Liveness,
+                    format!("a call to {} hangs", self.process.id()),
+                );
             }
         }
         for seed in 0..3 {
@@ -265,16 +269,18 @@ impl Life {
             let durable = matches!(outcome, Some((_, Outcome::Durable)));
             // Others are in the way for up to four seconds after a conflict.
             let hurried = self.config.delivery_timeout < secs(12);
-            world.check(durable || hurried || world.plan.faults.stale > 0, "I14 liveness", || {
-                format!("{number} was submitted when all was well: {outcome:?}")
-            });
+            world.check(
+                durable || hurried || world.plan.faults.stale > 0,
+                Invariant::Liveness,
+                || format!("{number} was submitted when all was well: {outcome:?}"),
+            );
         }
         self.close().await;
         let open = world.witness().submitted.iter().position(|it| {
             it.process == self.process.id() && it.taken.is_some() && it.outcome.is_none()
         });
         if let Some(number) = open {
-            world.violated("I14 liveness", format!("{number} has no outcome"));
+            world.violated(Invariant::Liveness, format!("{number} has no outcome"));
         }
     }
 }

@@ -5,13 +5,15 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::{Process, SimStore};
 use buffer_core::format::Manifest;
 use buffer_core::{
-    Condition, Location, ReadOutcome, Rope, Sequence, UnixMillis, Version, WriteOutcome,
+    Condition, ListCursor, ListPage, Location, ReadOutcome, Rope, Sequence, UnixMillis, Version,
+    WriteOutcome,
 };
 use buffer_driver::{BoxFuture, Store, StoreFailure};
-use buffer_sim::{Process, SimStore};
 
+use super::Invariant;
 use super::plan::GRACE;
 use super::world::World;
 
@@ -70,7 +72,7 @@ impl Tap {
         for (sequence, location, age) in old {
             if sequence >= listed_before {
                 let what = format!("{sequence} {location} is listed {age:?} after its upload");
-                self.world.violated("young or not at all", what);
+                self.world.violated(Invariant::SafeCollection, what);
             }
         }
     }
@@ -104,6 +106,18 @@ impl Store for Tap {
         unless: Option<Version>,
     ) -> BoxFuture<'_, Result<ReadOutcome, StoreFailure>> {
         self.store.read(location, unless)
+    }
+
+    fn list(
+        &self,
+        prefix: &Location,
+        after: Option<ListCursor>,
+    ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
+        self.store.list(prefix, after)
+    }
+
+    fn delete(&self, locations: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {
+        self.store.delete(locations)
     }
 }
 

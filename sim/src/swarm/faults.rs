@@ -4,13 +4,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
+use crate::{FaultGuard, ProcessId, Request, Verdict};
 use buffer_core::StoreErrorKind::{Denied, TimedOut, Transient};
-use buffer_sim::{FaultGuard, ProcessId, Request, Verdict};
 use fastrand::Rng;
 
+use super::ms;
 use super::plan::FaultPlan;
 use super::world::{Asked, World};
-use crate::common::ms;
 
 /// What the rule remembers.
 pub(crate) struct Faults {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use crate::{Jitter, Latency, Profile};
 use buffer_driver::{CompressionType, ConsumerConfig, ProducerConfig};
-use buffer_sim::{Jitter, Latency, Profile};
 use fastrand::Rng;
 
-use crate::common::{ms, secs};
+use super::{ms, secs};
 
 /// How often which fault is injected, in ten-thousandths of the requests that can have it.
 #[derive(Clone, Debug, Default)]

@@ -4,18 +4,19 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::{Join, Process};
 use buffer_core::Sequence;
 use buffer_driver::{
     AckError, BatchDescriptor, ConsumedBatch, Consumer, ConsumerConfig, Ended, FetchError,
     InitializeError, NextError,
 };
-use buffer_sim::{Join, Process};
 use fastrand::Rng;
 
+use super::Invariant;
 use super::database::Term;
 use super::tap::Tap;
 use super::world::World;
-use crate::common::{ms, secs};
+use super::{ms, secs};
 
 /// How a caller takes batches.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -98,18 +99,19 @@ pub(crate) async fn drain(world: &Arc<World>) {
     let world_too = Arc::clone(world);
     let drained = life.process.clone().start(async move {
         let Some(mut terms) = life.take_over().await else {
-            return world_too.violated("I14 liveness", "the last consumer could not take over");
+            return world_too
+                .violated(Invariant::Liveness, "the last consumer could not take over");
         };
         while let Ok(Some(batch)) = life.next_batch().await {
             life.take(&mut terms, batch, &mut random).await;
         }
         life.acknowledge(&mut terms, &mut random).await;
         if let Err(error) = life.consumer.close().await {
-            world_too.violated("I14 liveness", format!("the last consumer: {error}"));
+            world_too.violated(Invariant::Liveness, format!("the last consumer: {error}"));
         }
     });
     if world.within(secs(600), drained).await.flatten().is_none() {
-        world.violated("I14 liveness", "the queue does not drain");
+        world.violated(Invariant::Liveness, "the queue does not drain");
     }
 }
 
@@ -131,7 +133,7 @@ impl Life {
                 Ok(taken) => {
                     let named = self.consumer.epoch();
                     let fits = named.is_none_or(|epoch| epoch == taken.epoch);
-                    world.check(fits, "I9 fencing", || format!("{named:?} is not {taken:?}"));
+                    world.check(fits, Invariant::Fencing, || format!("{named:?} is not {taken:?}"));
                     if !world.database().fence(taken.epoch) {
                         return None;
                     }
@@ -155,7 +157,7 @@ impl Life {
                 InitializeError::EpochsExhausted { .. } | _ => false,
             };
             if !expected {
-                world.violated("I6 sequences", format!("after {last:?}: {error}"));
+                world.violated(Invariant::Sequences, format!("after {last:?}: {error}"));
                 return None;
             }
             world.runtime.sleep(ms(50)).await;
@@ -240,7 +242,7 @@ impl Life {
             }
             self.world.runtime.sleep(ms(50)).await;
         }
-        self.world.violated("I14 liveness", "a batch cannot be fetched");
+        self.world.violated(Invariant::Liveness, "a batch cannot be fetched");
         None
     }
 
@@ -264,7 +266,7 @@ impl Life {
             NextError::BatchUnreadable { .. } | NextError::ManifestUnreadable(_) => true,
             NextError::NotInitialized | NextError::Ended(_) | _ => false,
         };
-        self.world.check(fits, "I1 durable ack", || format!("{}: {error}", self.process.id()));
+        self.world.check(fits, Invariant::DurableAck, || format!("{}: {error}", self.process.id()));
     }
 
     fn check_end(&self, ended: &Ended) {
@@ -273,7 +275,7 @@ impl Life {
             Ended::Manifest(_) => self.world.plan.faults.stale > 0,
             Ended::Closed | Ended::Stopped | _ => self.style != Style::Wait,
         };
-        self.world.check(fits, "I6 sequences", || format!("{}: {ended}", self.process.id()));
+        self.world.check(fits, Invariant::Sequences, || format!("{}: {ended}", self.process.id()));
     }
 
     /// Stores a batch with its sequence, and acknowledges; `false` when the database fenced us.
@@ -281,11 +283,11 @@ impl Life {
         let world = &self.world;
         let (sequence, location) = (batch.sequence, batch.location.clone());
         world.runtime.record(format_args!("{} got {sequence} {location}", self.process.id()));
-        world.check(terms.locations.insert(location), "I5 no repeats", || {
+        world.check(terms.locations.insert(location), Invariant::NoRepeats, || {
             format!("{} was handed {} twice", self.process.id(), batch.location)
         });
         let rises = terms.last.is_none_or(|last| last < sequence);
-        world.check(rises, "I5 no repeats", || format!("{sequence} after {:?}", terms.last));
+        world.check(rises, Invariant::NoRepeats, || format!("{sequence} after {:?}", terms.last));
         terms.last = Some(sequence);
         if !self.work.is_zero() {
             world.runtime.sleep(self.work.mul_f64(random.f64())).await;
@@ -318,7 +320,7 @@ impl Life {
             result
         };
         if let Err(error @ AckError::Refused(_)) = result {
-            self.world.violated("I11 acks", format!("{}: {error}", self.process.id()));
+            self.world.violated(Invariant::Acks, format!("{}: {error}", self.process.id()));
         }
     }
 
@@ -331,7 +333,8 @@ impl Life {
         for sequence in wrong {
             let taken = self.consumer.ack_through(sequence).await.is_ok();
             let taken = taken || self.consumer.ack(sequence).await.is_ok();
-            self.world.check(!taken, "I11 acks", || format!("{sequence} was never handed out"));
+            self.world
+                .check(!taken, Invariant::Acks, || format!("{sequence} was never handed out"));
         }
     }
 
@@ -339,7 +342,7 @@ impl Life {
         let limit = self.config.retry_timeout + self.config.request_timeout + secs(6);
         let closed = self.world.within(limit, self.consumer.close()).await;
         let late = closed.is_none() && !self.world.was_paused(self.process.id());
-        self.world.check(!late, "I14 liveness", || {
+        self.world.check(!late, Invariant::Liveness, || {
             format!("close of {} took more than {limit:?}", self.process.id())
         });
     }

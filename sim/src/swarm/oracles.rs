@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::{Applied, ProcessId, Request, Verdict};
 use buffer_core::format::{Manifest, decode_batch};
 use buffer_core::{Location, Sequence};
-use buffer_sim::{Applied, ProcessId, Request, Verdict};
 use bytes::Bytes;
 
+use super::Invariant;
+use super::manifest;
 use super::plan::GRACE;
-use super::world::{Outcome, Report, World};
-use crate::common::manifest;
+use super::report::Report;
+use super::world::{Outcome, World};
 
 /// A batch in the queue, for the first time.
 struct Listed {
@@ -34,7 +36,7 @@ pub(crate) fn judge(world: &World) -> Report {
     let history = History::read(world);
     let gaps = judge_rows(world, &history);
     judge_submissions(world, &history);
-    let requests_per_batch = judge_requests(world, &history);
+    judge_requests(world, &history);
     let witness = world.witness();
     let count = |wanted| {
         let hits = witness.submitted.iter().filter(|it| it.outcome.map(|it| it.1) == Some(wanted));
@@ -42,9 +44,9 @@ pub(crate) fn judge(world: &World) -> Report {
     };
     let asked = world.asked();
     Report {
+        hash: world.runtime.trace_hash(),
         simulated: world.runtime.elapsed(),
         requests: asked.len() as u64,
-        faults: asked.iter().filter(|it| it.verdict != Verdict::Pass).count() as u64,
         submissions: witness.submitted.len() as u64,
         batches: history.listed.len() as u64,
         listed_again: history.again.len() as u64,
@@ -52,8 +54,7 @@ pub(crate) fn judge(world: &World) -> Report {
         unknown: count(Outcome::Unknown),
         not_delivered: count(Outcome::NotDelivered),
         epochs: history.epochs,
-        requests_per_batch,
-        hash: world.runtime.trace_hash(),
+        ..Report::default()
     }
 }
 
@@ -77,12 +78,12 @@ impl History {
             let now = match Manifest::parse(&applied.location, applied.bytes.clone()) {
                 Ok(now) => now,
                 Err(error) => {
-                    world.violated("I6 sequences", format!("{request}: {error}"));
+                    world.violated(Invariant::Sequences, format!("{request}: {error}"));
                     break;
                 }
             };
             if !contents.insert(applied.content_hash) {
-                world.violated("I6 sequences", format!("{request} repeats a manifest"));
+                world.violated(Invariant::Sequences, format!("{request} repeats a manifest"));
             }
             history.check_step(world, &before.0, &now, request);
             check_writer(world, &mut owners, &before.0, &now, request);
@@ -98,20 +99,21 @@ impl History {
         let old = (before.first_sequence(), before.next_sequence(), before.epoch());
         let new = (now.first_sequence(), now.next_sequence(), now.epoch());
         let rises = new.0 >= old.0 && new.1 >= old.1 && new.2 >= old.2 && new != old;
-        world.check(rises, "I6 sequences", || format!("{request}: {old:?} became {new:?}"));
+        world.check(rises, Invariant::Sequences, || format!("{request}: {old:?} became {new:?}"));
         let mut expected = new.0;
         for (sequence, location) in now.locations_from(Sequence(0)) {
-            world.check(sequence == expected, "I6 sequences", || format!("{request}: a gap"));
+            world.check(sequence == expected, Invariant::Sequences, || format!("{request}: a gap"));
             expected = sequence.next();
             if let Some(known) = self.places.get(&sequence) {
-                world.check(*known == location, "I8 agreement", || {
+                world.check(*known == location, Invariant::Agreement, || {
                     format!("{request}: {sequence} was {known} and is {location}")
                 });
             } else if sequence < old.1 {
-                world.violated("I6 sequences", format!("{request}: {sequence} is used again"));
+                world
+                    .violated(Invariant::Sequences, format!("{request}: {sequence} is used again"));
             }
         }
-        world.check(expected == new.1, "I6 sequences", || format!("{request}: next is off"));
+        world.check(expected == new.1, Invariant::Sequences, || format!("{request}: next is off"));
     }
 
     fn take_in(
@@ -126,16 +128,16 @@ impl History {
             self.places.insert(sequence, location.clone());
             let Some(upload) = uploads.get(&location).filter(|it| it.time <= applied.time) else {
                 let what = format!("{location} is listed as {sequence} and not in the store");
-                world.violated("I1 durable ack", what);
+                world.violated(Invariant::DurableAck, what);
                 continue;
             };
             // The collector's gate: whoever lists a batch does it on a manifest that is not too new.
-            world.check(before.1 <= upload.time + GRACE, "I12 collection is safe", || {
+            world.check(before.1 <= upload.time + GRACE, Invariant::SafeCollection, || {
                 format!("{location} is listed when it may have been collected")
             });
             if let Some(listed) = self.listed.get(&location) {
                 let dequeued = before.0.first_sequence() > listed.sequence;
-                world.check(dequeued, "I5 no repeats", || {
+                world.check(dequeued, Invariant::NoRepeats, || {
                     format!("{location} is listed as {} and as {sequence}", listed.sequence)
                 });
                 self.again.entry(location).or_default().push(sequence);
@@ -143,7 +145,7 @@ impl History {
             }
             let entries = decode_batch(&location, &upload.bytes, usize::MAX);
             let entries = entries.unwrap_or_else(|error| {
-                world.violated("I3 no phantom", format!("{location}: {error}"));
+                world.violated(Invariant::NoPhantom, format!("{location}: {error}"));
                 Vec::new()
             });
             self.listed.insert(location, Listed { sequence, time: applied.time, entries });
@@ -164,15 +166,15 @@ fn check_writer(
     let raised = now.epoch() > before.epoch();
     let is_producer = world.is_producer(request.process);
     let fits = if is_producer { appended && !dequeued && !raised } else { !appended };
-    world.check(fits, "I9 fencing", || {
+    world.check(fits, Invariant::Fencing, || {
         format!("{request}: appended {appended}, dequeued {dequeued}, raised {raised}")
     });
     if raised {
-        world.check(!dequeued, "I9 fencing", || format!("{request} dequeues and takes over"));
+        world.check(!dequeued, Invariant::Fencing, || format!("{request} dequeues and takes over"));
         owners.insert(now.epoch().0, request.process);
     } else if dequeued {
         let owner = owners.get(&now.epoch().0);
-        world.check(owner == Some(&request.process), "I9 fencing", || {
+        world.check(owner == Some(&request.process), Invariant::Fencing, || {
             format!("{request} dequeues under epoch {} of {owner:?}", now.epoch())
         });
         let witness = world.witness();
@@ -180,7 +182,7 @@ fn check_writer(
         let through = acked.filter(|(at, _)| *at <= request.time).map(|(_, last)| last + 1).max();
         let first = now.first_sequence().0;
         drop(witness);
-        world.check(through.is_some_and(|through| first <= through), "I11 acks", || {
+        world.check(through.is_some_and(|through| first <= through), Invariant::Acks, || {
             format!("{request} dequeues before {first}, acknowledged are {through:?}")
         });
     }
@@ -197,19 +199,23 @@ fn judge_rows(world: &World, history: &History) -> u64 {
         let sequence = batch.sequence;
         let place = history.places.get(&Sequence(sequence));
         let agrees = place.is_some_and(|place| place.as_str() == batch.location);
-        world.check(agrees, "I8 agreement", || {
+        world.check(agrees, Invariant::Agreement, || {
             format!("{sequence} is {place:?}, and {} was delivered", batch.location)
         });
         let listed = history.listed.get(&Location::from(batch.location.as_str()));
         let same = listed.is_some_and(|listed| listed.entries == batch.entries);
-        world.check(same, "I3 no phantom", || format!("{sequence} was delivered as other bytes"));
+        world.check(same, Invariant::NoPhantom, || {
+            format!("{sequence} was delivered as other bytes")
+        });
         // Between two batches that were delivered there is nothing but repeats.
         for passed in last.map_or(0, |last| last + 1)..sequence {
             let location = history.places.get(&Sequence(passed));
             let repeat = location.is_some_and(|it| stored.contains_key(it.as_str()));
-            world.check(repeat, "I2 no loss", || format!("{passed} {location:?} was passed over"));
+            world.check(repeat, Invariant::NoLoss, || {
+                format!("{passed} {location:?} was passed over")
+            });
         }
-        world.check(last.is_none_or(|last| last < sequence), "I10 exactly once", || {
+        world.check(last.is_none_or(|last| last < sequence), Invariant::ExactlyOnce, || {
             format!("{sequence} was stored after {last:?}")
         });
         last = Some(sequence);
@@ -221,7 +227,7 @@ fn judge_rows(world: &World, history: &History) -> u64 {
                 .get(&Location::from(batch.location.as_str()))
                 .is_some_and(|again| again.contains(&Sequence(sequence)));
             gaps += 1;
-            world.check(listed_again && *term != row.term, "I10 exactly once", || {
+            world.check(listed_again && *term != row.term, Invariant::ExactlyOnce, || {
                 format!("{} was stored as {first} and as {sequence}", batch.location)
             });
         }
@@ -229,7 +235,7 @@ fn judge_rows(world: &World, history: &History) -> u64 {
     }
     for (location, listed) in &history.listed {
         let known = stored.contains_key(location.as_str());
-        world.check(known, "I2 no loss", || {
+        world.check(known, Invariant::NoLoss, || {
             format!("{location}, listed as {}, was not delivered", listed.sequence)
         });
     }
@@ -245,7 +251,7 @@ fn judge_submissions(world: &World, history: &History) {
             by_entry.insert(entry, number);
         }
     }
-    let mut violations: Vec<(&str, String)> = Vec::new();
+    let mut violations: Vec<(Invariant, String)> = Vec::new();
     let mut at: BTreeMap<usize, (&Location, &Listed)> = BTreeMap::new();
     let mut in_order: Vec<(&Location, &Listed)> = history.listed.iter().collect();
     in_order.sort_by_key(|(_, listed)| listed.sequence);
@@ -254,25 +260,27 @@ fn judge_submissions(world: &World, history: &History) {
         let mut rest = &listed.entries[..];
         while let Some(first) = rest.first() {
             let Some(&number) = by_entry.get(first) else {
-                violations.push(("I3 no phantom", format!("{location} holds {first:?}")));
+                violations.push((Invariant::NoPhantom, format!("{location} holds {first:?}")));
                 break;
             };
             let submitted = &witness.submitted[number];
             if !rest.starts_with(&submitted.entries) {
-                violations.push(("I3 no phantom", format!("{number} is not whole in {location}")));
+                violations
+                    .push((Invariant::NoPhantom, format!("{number} is not whole in {location}")));
                 break;
             }
             rest = &rest[submitted.entries.len()..];
             if let Some((other, _)) = at.insert(number, (location, listed)) {
-                violations.push(("I10 exactly once", format!("{number}: {other}, {location}")));
+                violations.push((Invariant::ExactlyOnce, format!("{number}: {other}, {location}")));
             }
             let Some((_, order, _)) = submitted.taken else {
-                violations.push(("I3 no phantom", format!("{number} was never taken")));
+                violations.push((Invariant::NoPhantom, format!("{number} was never taken")));
                 continue;
             };
             let earlier = orders.insert(submitted.process, order);
             if earlier.is_some_and(|earlier| earlier >= order) {
-                violations.push(("I7 order", format!("{number} of {} is late", submitted.process)));
+                violations
+                    .push((Invariant::Order, format!("{number} of {} is late", submitted.process)));
             }
         }
     }
@@ -286,11 +294,11 @@ fn judge_submissions(world: &World, history: &History) {
         if wrong {
             let listed = listed.map(|(location, it)| (location, it.sequence, it.time));
             let what = format!("{number} was told {:?}, listed: {listed:?}", submitted.outcome);
-            violations.push(("I4 three outcomes", what));
+            violations.push((Invariant::ThreeOutcomes, what));
         }
         let alive = !world.is_crashed(submitted.process);
         if alive && submitted.taken.is_some() && submitted.outcome.is_none() {
-            violations.push(("I14 liveness", format!("{number} has no outcome")));
+            violations.push((Invariant::Liveness, format!("{number} has no outcome")));
         }
     }
     drop(witness);
@@ -321,7 +329,7 @@ fn judge_metadata(world: &World, known: &BTreeMap<Bytes, (Bytes, i64)>) {
             let item = row.batch.metadata.iter().rfind(|item| covers(item.start_index));
             let fits = item
                 .is_some_and(|item| item.payload == *payload && item.ingestion_time_ms == *stamp);
-            world.check(fits, "I3 no phantom", || format!("metadata of {entry:?}: {item:?}"));
+            world.check(fits, Invariant::NoPhantom, || format!("metadata of {entry:?}: {item:?}"));
         }
     }
 }
@@ -336,7 +344,7 @@ fn judge_requests(world: &World, history: &History) -> u64 {
     let batches = history.listed.len() as u64;
     drop(asked);
     let most = batches * 5 + faults * 8 + history.epochs * 2 + 100;
-    world.check(requests <= most, "I16 bounded requests", || {
+    world.check(requests <= most, Invariant::BoundedRequests, || {
         format!("{requests} requests of producers for {batches} batches and {faults} faults")
     });
     requests * 10 / batches.max(1)
@@ -367,7 +375,7 @@ fn judge_haste(world: &World) {
         let Some(first) = times.len().checked_sub(FAILURES_A_SECOND) else { continue };
         if it.request.time - times[first] < Duration::from_secs(1) {
             let process = it.request.process;
-            world.violated("I16 bounded requests", format!("{process} tries without rest"));
+            world.violated(Invariant::BoundedRequests, format!("{process} tries without rest"));
             return;
         }
     }

@@ -25,10 +25,32 @@
 mod consumers;
 mod database;
 mod faults;
+mod invariant;
+mod options;
 mod oracles;
 mod plan;
 mod producers;
+mod report;
 mod tap;
 mod world;
 
-pub(crate) use world::{Report, run};
+use std::time::Duration;
+
+use buffer_core::Location;
+
+pub use invariant::{Invariant, NoSuchInvariant};
+pub use options::{Change, Load, Options};
+pub use report::{Failure, Report};
+pub use world::run;
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn manifest() -> Location {
+    Location::from("ingest/manifest")
+}

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use buffer_sim::{
+use crate::{
     Jitter, Latency, Process, ProcessId, Request, SimOptions, SimRuntime, SimStore, Verdict,
 };
 use bytes::Bytes;
@@ -15,8 +15,9 @@ use futures_lite::future;
 
 use super::database::Database;
 use super::plan::Plan;
+use super::{Failure, Invariant, Options, Report};
 use super::{consumers, faults, oracles, producers};
-use crate::common::{ms, secs};
+use super::{ms, secs};
 
 /// A request, and what became of it.
 pub(crate) struct Asked {
@@ -49,7 +50,7 @@ pub(crate) struct Witness {
     pub(crate) taken: BTreeMap<ProcessId, usize>,
     /// What each consumer process acknowledged, and when.
     pub(crate) acked: BTreeMap<ProcessId, Vec<(Duration, u64)>>,
-    pub(crate) violations: Vec<String>,
+    pub(crate) violations: Vec<(Invariant, String)>,
 }
 
 pub(crate) struct World {
@@ -63,26 +64,6 @@ pub(crate) struct World {
     processes: Mutex<Vec<(Process, bool)>>,
     /// Processes that were ever paused: their promises about time are off.
     paused: Mutex<Vec<ProcessId>>,
-}
-
-/// What is told of a world that held.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Report {
-    pub(crate) simulated: Duration,
-    pub(crate) requests: u64,
-    pub(crate) faults: u64,
-    pub(crate) submissions: u64,
-    pub(crate) batches: u64,
-    /// Batches that were listed again after their place had been dequeued (case 4).
-    pub(crate) listed_again: u64,
-    /// Those that a later consumer stored a second time: the documented gap.
-    pub(crate) gaps: u64,
-    pub(crate) unknown: u64,
-    pub(crate) not_delivered: u64,
-    pub(crate) epochs: u64,
-    /// Requests of producers for each batch that became durable, in tenths.
-    pub(crate) requests_per_batch: u64,
-    pub(crate) hash: u64,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -119,12 +100,12 @@ impl World {
     }
 
     /// Takes note of an invariant that does not hold.
-    pub(crate) fn violated(&self, invariant: &str, what: impl std::fmt::Display) {
+    pub(crate) fn violated(&self, invariant: Invariant, what: impl std::fmt::Display) {
         self.runtime.record(format_args!("VIOLATED {invariant}: {what}"));
-        self.witness().violations.push(format!("{invariant}: {what}"));
+        self.witness().violations.push((invariant, what.to_string()));
     }
 
-    pub(crate) fn check(&self, holds: bool, invariant: &str, what: impl FnOnce() -> String) {
+    pub(crate) fn check(&self, holds: bool, invariant: Invariant, what: impl FnOnce() -> String) {
         if !holds {
             self.violated(invariant, what());
         }
@@ -241,14 +222,16 @@ impl World {
         // From here on everything is well: whatever was begun must come to its end.
         for slot in slots {
             if self.within(secs(200), slot).await.is_none() {
-                return self.violated("I14 liveness", "a producer did not get to its end");
+                return self.violated(Invariant::Liveness, "a producer did not get to its end");
             }
         }
         let mut last = Vec::new();
         for slot in consumers {
             match self.within(secs(200), slot).await.flatten() {
                 Some(alive) => last.extend(alive),
-                None => return self.violated("I14 liveness", "a consumer did not end its term"),
+                None => {
+                    return self.violated(Invariant::Liveness, "a consumer did not end its term");
+                }
             }
         }
         // Nobody who was about to take over may do so after the last one.
@@ -256,45 +239,34 @@ impl World {
         consumers::drain(self).await;
         for alive in last {
             if self.within(secs(20), alive).await.is_none() {
-                self.violated("I9 fencing", "a fenced consumer does not learn of it");
+                self.violated(Invariant::Fencing, "a fenced consumer does not learn of it");
             }
         }
         drop(rule);
     }
 }
 
-/// Runs the world of a seed to its end; says what was violated, with the end of its trace.
-pub(crate) fn run(seed: u64) -> Result<Report, String> {
-    let mut random = Rng(seed).plan();
+/// Runs the world of a seed to its end.
+///
+/// # Errors
+///
+/// [`Failure`]: the first invariant that did not hold.
+pub fn run(seed: u64, options: &Options) -> Result<Report, Box<Failure>> {
+    let mut random = SimRuntime::new(seed).random("plan");
     let plan = Plan::draw(&mut random);
-    let options =
+    let limits =
         SimOptions { cpu_delay: plan.cpu_delay, step_budget: 3_000_000, ..SimOptions::default() };
-    let runtime = SimRuntime::with_options(seed, options);
+    let runtime = SimRuntime::with_options(seed, limits);
     let world = World::new(&runtime, plan);
     runtime.block_on(world.live());
     let report = oracles::judge(&world);
     runtime.shutdown();
     let violations = std::mem::take(&mut world.witness().violations);
-    match violations.first() {
-        None => Ok(report),
-        Some(_) => {
-            let trace = runtime.trace();
-            // The trace's end is draining; what matters comes before the first violation that was seen at once.
-            let at = trace.iter().position(|line| line.contains("VIOLATED"));
-            let end = at.map_or(trace.len(), |at| at + 1);
-            let lines = trace[end.saturating_sub(60)..end].join("\n");
-            if std::env::var("BUFFER_TRACE").is_ok() {
-                println!("{}", trace.join("\n"));
-            }
-            Err(format!("seed {seed}: {}\n{:?}\n{lines}", violations.join("\n  "), world.plan))
-        }
-    }
-}
-
-struct Rng(u64);
-
-impl Rng {
-    fn plan(&self) -> fastrand::Rng {
-        SimRuntime::new(self.0).random("plan")
-    }
+    let first = violations.into_iter().find(|(invariant, _)| !options.without.contains(invariant));
+    let Some((invariant, what)) = first else { return Ok(report) };
+    let trace = runtime.trace();
+    let at = trace.iter().position(|line| line.contains("VIOLATED"));
+    let end = at.map_or(trace.len(), |at| at + 1);
+    let lines = trace[end.saturating_sub(60)..end].to_vec();
+    Err(Box::new(Failure { seed, invariant: Some(invariant), what, lines }))
 }

@@ -1,0 +1,65 @@
+//! What is told of a run.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::invariant::Invariant;
+
+/// What is told of a world in which everything held.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The hash of everything that happened.
+    pub hash: u64,
+    /// How much time passed in it.
+    pub simulated: Duration,
+    /// Requests that the store received.
+    pub requests: u64,
+    /// Swaps that took effect on a manifest of ten entries or more.
+    pub large_swaps: u64,
+    /// How many requests or processes met each fault, by the fault's name; only what changed what a process saw.
+    pub faults: Vec<(&'static str, u64)>,
+    /// Entries that were acknowledged as durable.
+    pub entries: u64,
+    /// `produce` calls.
+    pub submissions: u64,
+    /// Batches that were listed.
+    pub batches: u64,
+    /// Batches that were listed again after their place had been dequeued (case 4).
+    pub listed_again: u64,
+    /// Those that a later consumer stored a second time: the documented gap.
+    pub gaps: u64,
+    /// Submissions whose outcome is unknown.
+    pub unknown: u64,
+    /// Submissions that were not delivered.
+    pub not_delivered: u64,
+    /// Terms of consumers.
+    pub epochs: u64,
+    /// Batches that the collector deleted.
+    pub collected: u64,
+    /// How often each of [`buffer_core::hooks::Point::ALL`] was reached; empty unless built with `--cfg buffer_sim`.
+    pub reached: Vec<u64>,
+}
+
+/// An invariant that did not hold, with what led to it.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The seed of the world.
+    pub seed: u64,
+    /// The first that did not hold; `None` for a panic or a world without an end.
+    pub invariant: Option<Invariant>,
+    /// What was seen.
+    pub what: String,
+    /// The last lines before it was seen.
+    pub lines: Vec<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.invariant {
+            Some(invariant) => write!(f, "seed {}: {invariant}: {}", self.seed, self.what),
+            None => write!(f, "seed {}: {}", self.seed, self.what),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
