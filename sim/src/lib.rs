@@ -42,15 +42,19 @@
 
 mod clock;
 mod executor;
+mod guard;
 mod oneshot;
+mod plant;
 mod process;
 mod runtime;
+pub mod scenarios;
 mod store;
 pub mod swarm;
 mod timer;
 mod trace;
 
 pub use clock::SimClock;
+pub use plant::HOOKS_ARE_ON;
 pub use process::{Join, Process, ProcessId};
 pub use runtime::{SimOptions, SimRuntime};
 pub use store::{
