@@ -54,7 +54,7 @@ mod timer;
 mod trace;
 
 pub use clock::SimClock;
-pub use plant::HOOKS_ARE_ON;
+pub use plant::hooks_are_on;
 pub use process::{Join, Process, ProcessId};
 pub use runtime::{SimOptions, SimRuntime};
 pub use store::{

@@ -3,7 +3,10 @@
 use buffer_core::hooks::Bug;
 
 /// Whether bugs can be planted and coverage is counted: only if built with `--cfg buffer_sim`, as `cargo sim` does.
-pub const HOOKS_ARE_ON: bool = cfg!(buffer_sim);
+#[must_use]
+pub const fn hooks_are_on() -> bool {
+    cfg!(buffer_sim)
+}
 
 /// Runs `work` with this bug planted on this thread; nothing is planted before or after it.
 #[cfg(buffer_sim)]

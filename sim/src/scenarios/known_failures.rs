@@ -256,12 +256,12 @@ pub(super) fn failure_12_a_local_directory_takes_more_than_one_write() {
     let found = Manifest::parse(&manifest(), object.bytes).expect("it is whole");
     assert_eq!((found.next_sequence(), found.len()), (Sequence(100), 0));
     let files = LocalFiles::open(root.path()).expect("it is there");
-    let refused = files.write(&manifest(), &vec!["x".into()], &Condition::Absent);
+    let refused = files.write(&manifest(), &["x".into()], &Condition::Absent);
     assert_eq!(refused.expect("the disk is well"), WriteOutcome::Conflict);
     let version = Condition::Version(object.version);
-    let stored = files.write(&manifest(), &vec!["one".into()], &version);
+    let stored = files.write(&manifest(), &["one".into()], &version);
     assert!(matches!(stored, Ok(WriteOutcome::Stored(_))), "{stored:?}");
-    let refused = files.write(&manifest(), &vec!["two".into()], &version);
+    let refused = files.write(&manifest(), &["two".into()], &version);
     assert_eq!(refused.expect("the disk is well"), WriteOutcome::Conflict);
 }
 

@@ -104,10 +104,10 @@ impl Scenario {
     ///
     /// # Panics
     ///
-    /// Unless built with `--cfg buffer_sim`; see [`HOOKS_ARE_ON`](crate::HOOKS_ARE_ON).
+    /// Unless built with `--cfg buffer_sim`; see [`hooks_are_on`](crate::hooks_are_on).
     #[must_use]
     pub fn fails_when_planted(&self, bug: Bug) -> Option<Failed> {
-        assert!(crate::HOOKS_ARE_ON, "bugs can be planted only with --cfg buffer_sim");
+        assert!(crate::hooks_are_on(), "bugs can be planted only with --cfg buffer_sim");
         let (sender, ended) = mpsc::channel();
         let scenario = *self;
         thread::spawn(move || sender.send(scenario.run_with(Some(bug)).err()));
