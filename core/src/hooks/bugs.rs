@@ -11,7 +11,7 @@ table! {
         TimeoutTakenForSuccess => ("I4+I1", "a swap that timed out is told as durable"),
         SettledBeforeSwap => ("I4+I1", "batches are told durable when their swap is sent"),
         OnlyFirstOfGroupLookedFor => ("I5", "of a group that was swapped together only the first is looked for"),
-        JudgeOffByOne => ("I5+I4+I10", "case 3 is believed one place too far: a dequeued swap counts as one that did not happen"),
+        JudgeOffByOne => ("I4+I10", "case 3 is believed one place too far: a dequeued swap counts as one that did not happen"),
         MayStillTakenAsDidNot => ("I4+I1+I5", "a swap that may still land is taken for one that did not happen"),
         ReuploadInCase2 => ("I10+I5", "a batch whose swap may still land is uploaded and listed under a new name"),
         ReuploadInCase4 => ("I10+I5", "a batch of which version 1 cannot tell is uploaded and listed under a new name"),
@@ -27,7 +27,7 @@ table! {
         LocationEncodedTwice => ("I1", "a batch is stored under its key encoded once more, and listed under the plain one"),
         UploadConflictTakenForStored => ("I1", "an upload that was refused counts as stored"),
         // The producer: effort.
-        TransientErrorEndsBatch => ("I14", "one transient error of an upload ends the batch, long before its time"),
+        TransientErrorEndsBatch => ("I4", "one transient error of an upload ends the batch, long before its time"),
         RetryWithoutBackoff => ("I16", "a failed request about the manifest is tried again at once"),
         UploadRetriedWithoutBackoff => ("I16", "a failed upload is tried again at once"),
         NoPauseAfterConflict => ("I16", "after a conflict the next swap is tried at once"),
