@@ -25,7 +25,7 @@ table! {
         RollbackAccepted => ("I6+I8", "a producer goes on from a manifest that was put back to an earlier state"),
         OldBatchListed => ("I12+I1", "a batch is listed however long ago it was uploaded"),
         LocationEncodedTwice => ("I1", "a batch is stored under its key encoded once more, and listed under the plain one"),
-        UploadConflictTakenForStored => ("I1", "an upload that was refused counts as stored"),
+        UploadConflictTakenForStored => ("I1+I14", "an upload that was refused counts as stored"),
         // The producer: effort.
         TransientErrorEndsBatch => ("I4", "one transient error of an upload ends the batch, long before its time"),
         RetryWithoutBackoff => ("I16", "a failed request about the manifest is tried again at once"),
@@ -66,7 +66,7 @@ table! {
         RecordCountUnchecked => ("I17", "records past the count that the footer names are dropped without a word"),
         SequenceOrderUnchecked => ("I17", "sequences of a manifest that repeat or descend are taken as they come"),
         // The driver.
-        RequestsWaitForEver => ("I14", "a request without an answer is waited for without end"),
+        RequestsWaitForEver => ("I14+I9", "a request without an answer is waited for without end"),
         LocalSecondWriteFails => ("I14", "the local directory fails every swap but the first write"),
     }
 }
