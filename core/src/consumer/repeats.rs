@@ -87,8 +87,11 @@ impl Repeats {
         let mut forgotten = Vec::new();
         let Some(modified) = modified else { return forgotten };
         let first = manifest.first_sequence();
+        let by_time = crate::planted!(RepeatsForgottenByTime);
+        let grace = if by_time { grace / 64 } else { grace };
         let past = |(_, sequence, shown): &&(Location, Sequence, Option<UnixMillis>)| {
-            *sequence < first && shown.is_some_and(|shown| modified.saturating_since(shown) > grace)
+            (*sequence < first || by_time)
+                && shown.is_some_and(|shown| modified.saturating_since(shown) > grace)
         };
         let candidates = self.order.iter().take_while(past).count();
         let is_worth_it = thoroughly || candidates * 8 >= self.order.len();
@@ -99,11 +102,15 @@ impl Repeats {
         let mut kept = VecDeque::new();
         for (location, sequence, shown) in self.order.drain(..candidates) {
             match shown {
-                Some(shown) if !listed.contains(location.as_str()) => {
+                Some(shown) if !listed.contains(location.as_str()) || by_time => {
+                    crate::sometimes!(NamesForgotten);
                     self.taken.remove(&location);
                     forgotten.push((location, shown));
                 }
-                Some(_) | None => kept.push_back((location, sequence, shown)),
+                Some(_) | None => {
+                    crate::sometimes!(NameKeptAsListed);
+                    kept.push_back((location, sequence, shown));
+                }
             }
         }
         kept.append(&mut self.order);
