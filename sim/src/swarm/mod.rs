@@ -32,6 +32,7 @@ mod plan;
 mod producers;
 mod report;
 mod tap;
+mod token;
 mod world;
 
 use std::time::Duration;
@@ -39,8 +40,9 @@ use std::time::Duration;
 use buffer_core::Location;
 
 pub use invariant::{Invariant, NoSuchInvariant};
-pub use options::{Change, Load, Options};
+pub use options::{Change, Load, NoSuchLoad, Options};
 pub use report::{Failure, Report};
+pub use token::{Token, TokenError};
 pub use world::run;
 
 const fn ms(millis: u64) -> Duration {

@@ -18,6 +18,7 @@ use super::plan::Plan;
 use super::{Failure, Invariant, Options, Report};
 use super::{consumers, faults, oracles, producers};
 use super::{ms, secs};
+use crate::guard;
 
 /// A request, and what became of it.
 pub(crate) struct Asked {
@@ -258,15 +259,25 @@ pub fn run(seed: u64, options: &Options) -> Result<Report, Box<Failure>> {
         SimOptions { cpu_delay: plan.cpu_delay, step_budget: 3_000_000, ..SimOptions::default() };
     let runtime = SimRuntime::with_options(seed, limits);
     let world = World::new(&runtime, plan);
-    runtime.block_on(world.live());
-    let report = oracles::judge(&world);
-    runtime.shutdown();
+    let ended = guard::catch(&format!("seed {seed}"), || {
+        runtime.block_on(world.live());
+        let report = oracles::judge(&world);
+        runtime.shutdown();
+        report
+    });
+    let lines = || match options.keeps_lines {
+        true => runtime.trace(),
+        false => Vec::new(),
+    };
+    let report = ended.map_err(|panic| {
+        let what = panic.to_string();
+        Box::new(Failure { seed, invariant: None, what, lines: lines() })
+    })?;
     let violations = std::mem::take(&mut world.witness().violations);
     let first = violations.into_iter().find(|(invariant, _)| !options.without.contains(invariant));
-    let Some((invariant, what)) = first else { return Ok(report) };
-    let trace = runtime.trace();
-    let at = trace.iter().position(|line| line.contains("VIOLATED"));
-    let end = at.map_or(trace.len(), |at| at + 1);
-    let lines = trace[end.saturating_sub(60)..end].to_vec();
+    let Some((invariant, what)) = first else { return Ok(Report { lines: lines(), ..report }) };
+    let mut lines = lines();
+    let at = lines.iter().position(|line| line.contains("VIOLATED"));
+    lines.truncate(at.map_or(lines.len(), |at| at + 1));
     Err(Box::new(Failure { seed, invariant: Some(invariant), what, lines }))
 }
