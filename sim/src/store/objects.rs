@@ -214,7 +214,9 @@ fn version(versions: Versions, generation: u64, content_hash: u128) -> Version {
     };
     match versions {
         Versions::ContentHash => {
-            Version { e_tag: tag(format_args!("\"{content_hash:032x}\"")), generation: None }
+            // In two halves: 128 bits at once are formatted by long division.
+            let (high, low) = ((content_hash >> 64) as u64, content_hash as u64);
+            Version { e_tag: tag(format_args!("\"{high:016x}{low:016x}\"")), generation: None }
         }
         Versions::UniqueTag => {
             Version { e_tag: tag(format_args!("\"0x{generation:x}\"")), generation: None }
