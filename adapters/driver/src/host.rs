@@ -130,6 +130,7 @@ impl Host {
         if bytes <= INLINE_BYTES {
             machine.complete(work());
         } else {
+            buffer_core::sometimes!(BlockingPoolUsed);
             let machine = Arc::clone(machine);
             self.runtime.spawn_blocking(Box::new(move || machine.complete(work())));
         }
@@ -141,9 +142,12 @@ impl Host {
         timeout: Duration,
         request: Request<T>,
     ) -> Request<T> {
+        let timeout =
+            if buffer_core::planted!(RequestsWaitForEver) { timeout * 10_000 } else { timeout };
         let sleep = self.runtime.sleep_until(self.runtime.monotonic() + timeout);
         let timed_out = async move {
             sleep.await;
+            buffer_core::sometimes!(RequestTimedOut);
             Err(StoreFailure::from(StoreErrorKind::TimedOut))
         };
         Box::pin(future::or(request, timed_out))
@@ -245,6 +249,7 @@ impl<C: Complete, A: Answer> Pending<C, A> {
 
 impl<C: Complete, A: Answer> Drop for Pending<C, A> {
     fn drop(&mut self) {
+        buffer_core::sometimes!(RequestTaskDropped, self.slip.is_some());
         let reason = "the task that ran the request was dropped";
         self.answer(Err(StoreFailure::new(StoreErrorKind::Transient, reason)));
     }
