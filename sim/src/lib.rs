@@ -41,6 +41,7 @@
 //! ```
 
 mod clock;
+mod decisions;
 mod executor;
 mod guard;
 mod oneshot;
@@ -48,16 +49,19 @@ mod plant;
 mod process;
 mod runtime;
 pub mod scenarios;
+mod slab;
 mod store;
 pub mod swarm;
 mod timer;
 mod trace;
 
 pub use clock::SimClock;
+pub use decisions::{Decision, Random};
 pub use plant::hooks_are_on;
-pub use process::{Join, Process, ProcessId};
+pub use process::{Join, Moment, Process, ProcessId};
 pub use runtime::{SimOptions, SimRuntime};
 pub use store::{
-    Applied, Counts, FaultGuard, Jitter, Latency, Operation, Profile, Request, SimStore, Verdict,
+    Applied, Change, Counts, FaultGuard, Jitter, Kind, Latency, ListingOrder, ModifiedTimes,
+    Operation, Profile, Quirk, Request, Requester, SimStore, Verdict, Versions, Written,
 };
 pub use timer::Sleep;

@@ -4,13 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Join, Process};
+use crate::{Join, Process, Random};
 use buffer_core::Sequence;
 use buffer_driver::{
     AckError, BatchDescriptor, ConsumedBatch, Consumer, ConsumerConfig, Ended, FetchError,
     InitializeError, NextError,
 };
-use fastrand::Rng;
 
 use super::Invariant;
 use super::database::Term;
@@ -58,7 +57,7 @@ pub(crate) async fn slot(world: &Arc<World>, slot: usize) -> Vec<Join<()>> {
     while world.is_unkind() {
         let life = begin(world, &mut random);
         let process = life.process.clone();
-        let caller = random.fork();
+        let caller = random.fork("caller");
         let work = process.start(async move { life.run(caller).await });
         let longest = world.plan.processes.consumer_life.as_millis();
         let longest = u64::try_from(longest).expect("it is short");
@@ -74,7 +73,7 @@ pub(crate) async fn slot(world: &Arc<World>, slot: usize) -> Vec<Join<()>> {
     alive
 }
 
-fn begin(world: &Arc<World>, random: &mut Rng) -> Life {
+fn begin(world: &Arc<World>, random: &mut Random) -> Life {
     let process = world.process("consumer");
     let config = world.plan.consumer(random);
     world.runtime.record(format_args!("{}: {config:?}", process.id()));
@@ -116,7 +115,7 @@ pub(crate) async fn drain(world: &Arc<World>) {
 }
 
 impl Life {
-    async fn run(self, mut random: Rng) {
+    async fn run(self, mut random: Random) {
         let mut again = true;
         while std::mem::take(&mut again) {
             let Some(mut terms) = self.take_over().await else { return };
@@ -165,7 +164,7 @@ impl Life {
     }
 
     /// Takes what comes until it is fenced; says whether to take over again in the same life.
-    async fn serve(&self, terms: &mut Terms, random: &mut Rng) -> bool {
+    async fn serve(&self, terms: &mut Terms, random: &mut Random) -> bool {
         loop {
             let batches = match self.next(random).await {
                 Ok(batches) => batches,
@@ -200,7 +199,7 @@ impl Life {
         }
     }
 
-    async fn next(&self, random: &mut Rng) -> Result<Vec<ConsumedBatch>, NextError> {
+    async fn next(&self, random: &mut Random) -> Result<Vec<ConsumedBatch>, NextError> {
         match self.style {
             Style::Wait => Ok(vec![self.consumer.wait_batch().await?]),
             Style::Next => match self.next_batch().await? {
@@ -279,7 +278,7 @@ impl Life {
     }
 
     /// Stores a batch with its sequence, and acknowledges; `false` when the database fenced us.
-    async fn take(&self, terms: &mut Terms, batch: ConsumedBatch, random: &mut Rng) -> bool {
+    async fn take(&self, terms: &mut Terms, batch: ConsumedBatch, random: &mut Random) -> bool {
         let world = &self.world;
         let (sequence, location) = (batch.sequence, batch.location.clone());
         world.runtime.record(format_args!("{} got {sequence} {location}", self.process.id()));
@@ -302,7 +301,7 @@ impl Life {
         true
     }
 
-    async fn acknowledge(&self, terms: &mut Terms, random: &mut Rng) {
+    async fn acknowledge(&self, terms: &mut Terms, random: &mut Random) {
         let all = std::mem::take(&mut terms.to_acknowledge);
         let Some(last) = all.last().copied() else { return };
         let now = self.world.runtime.elapsed();

@@ -4,9 +4,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
-use crate::{FaultGuard, ProcessId, Request, Verdict};
+use crate::{FaultGuard, ProcessId, Random, Request, Verdict};
 use buffer_core::StoreErrorKind::{Denied, TimedOut, Transient};
-use fastrand::Rng;
 
 use super::ms;
 use super::plan::FaultPlan;
@@ -14,7 +13,7 @@ use super::world::{Asked, World};
 
 /// What the rule remembers.
 pub(crate) struct Faults {
-    random: Rng,
+    random: Random,
     plan: FaultPlan,
     /// Everything fails until then.
     outage_until: Duration,
@@ -27,8 +26,8 @@ impl Faults {
         let random = &mut self.random;
         if request.time < self.outage_until {
             return match random.u32(..10) {
-                0 => Verdict::Hang { applied: false },
-                1 if request.is_write() => Verdict::Hang { applied: true },
+                0 => Verdict::DropRequest,
+                1 if request.is_write() => Verdict::ApplyThenLoseReply,
                 2 => Verdict::Throttle,
                 _ => Verdict::Fail(Transient),
             };
@@ -50,7 +49,8 @@ impl Faults {
             return if hits(5000) { Verdict::Fail(Denied) } else { Verdict::ApplyThenFail(Denied) };
         }
         if hits(plan.hang) {
-            return Verdict::Hang { applied: request.is_write() && hits(5000) };
+            let applied = request.is_write() && hits(5000);
+            return if applied { Verdict::ApplyThenLoseReply } else { Verdict::DropRequest };
         }
         if hits(plan.delay) {
             let long = if hits(1000) { 20_000 } else { 2000 };

@@ -74,15 +74,16 @@ impl History {
         let mut contents = BTreeSet::new();
         let mut owners: BTreeMap<u64, ProcessId> = BTreeMap::new();
         for applied in log.iter().filter(|it| it.location == manifest()) {
-            let request = &requests[&applied.request.expect("no test writes manifests")];
-            let now = match Manifest::parse(&applied.location, applied.bytes.clone()) {
+            let request = &requests[&applied.request.expect("no test writes manifests").number];
+            let now = match Manifest::parse(&applied.location, applied.bytes()) {
                 Ok(now) => now,
                 Err(error) => {
                     world.violated(Invariant::Sequences, format!("{request}: {error}"));
                     break;
                 }
             };
-            if !contents.insert(applied.content_hash) {
+            let content_hash = applied.written().map(|written| written.content_hash);
+            if !contents.insert(content_hash) {
                 world.violated(Invariant::Sequences, format!("{request} repeats a manifest"));
             }
             history.check_step(world, &before.0, &now, request);
@@ -143,7 +144,7 @@ impl History {
                 self.again.entry(location).or_default().push(sequence);
                 continue;
             }
-            let entries = decode_batch(&location, &upload.bytes, usize::MAX);
+            let entries = decode_batch(&location, &upload.bytes(), usize::MAX);
             let entries = entries.unwrap_or_else(|error| {
                 world.violated(Invariant::NoPhantom, format!("{location}: {error}"));
                 Vec::new()
@@ -363,14 +364,25 @@ fn judge_haste(world: &World) {
             // It got on, or was kept waiting.
             Verdict::Pass
             | Verdict::Delay(_)
+            | Verdict::DelayReply(_)
+            | Verdict::DropRequest
+            | Verdict::ApplyThenLoseReply
             | Verdict::ApplyThenFail(_)
             | Verdict::ApplyThenConflict
             | Verdict::FalseConflict
             | Verdict::ApplyLate { .. }
-            | Verdict::Hang { .. }
+            | Verdict::Duplicate { .. }
             | Verdict::Stale(_)
+            | Verdict::StaleListing(_)
+            | Verdict::Listing(_)
             | Verdict::Corrupt { .. }
-            | Verdict::Truncate(_) => times.clear(),
+            | Verdict::Truncate(_)
+            | Verdict::Empty
+            | Verdict::OtherBytes
+            | Verdict::NotModifiedWrongly
+            | Verdict::NoTimes
+            | Verdict::WrongTimes(_)
+            | Verdict::Partial => times.clear(),
         }
         let Some(first) = times.len().checked_sub(FAILURES_A_SECOND) else { continue };
         if it.request.time - times[first] < Duration::from_secs(1) {

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use crate::{Jitter, Latency, Profile};
+use crate::{Jitter, Latency, Profile, Random};
 use buffer_driver::{CompressionType, ConsumerConfig, ProducerConfig};
-use fastrand::Rng;
 
 use super::{ms, secs};
 
@@ -59,8 +58,8 @@ pub(crate) struct Plan {
 pub(crate) const GRACE: Duration = Duration::from_secs(120);
 
 impl Plan {
-    pub(crate) fn draw(random: &mut Rng) -> Self {
-        let one_in = |random: &mut Rng, n: u32| random.u32(..n) == 0;
+    pub(crate) fn draw(random: &mut Random) -> Self {
+        let one_in = |random: &mut Random, n: u32| random.u32(..n) == 0;
         let wide = !one_in(random, 4);
         let jitter = Jitter {
             up_to: ms(random.u64(0..50)),
@@ -76,7 +75,12 @@ impl Plan {
         // Now and then long enough for a pause that is longer than the grace period.
         let long = one_in(random, 12);
         Self {
-            profile: if random.bool() { Profile::S3 } else { Profile::Gcs },
+            // One write a second would leave too little to see in so short a time.
+            profile: if random.bool() {
+                Profile::S3
+            } else {
+                Profile { one_write_a_second: false, ..Profile::GCS }
+            },
             latency,
             cpu_delay: ms(random.u64(0..5)),
             producers: random.usize(1..=5),
@@ -95,7 +99,7 @@ impl Plan {
         }
     }
 
-    pub(crate) fn producer(&self, random: &mut Rng) -> ProducerConfig {
+    pub(crate) fn producer(&self, random: &mut Random) -> ProducerConfig {
         let least = self.largest_entry * 4 + 1000;
         ProducerConfig {
             flush_interval: ms([0, 5, 50, 400][random.usize(..4)]),
@@ -114,7 +118,7 @@ impl Plan {
         }
     }
 
-    pub(crate) fn consumer(&self, random: &mut Rng) -> ConsumerConfig {
+    pub(crate) fn consumer(&self, random: &mut Random) -> ConsumerConfig {
         let poll_interval = ms(random.u64(20..300));
         ConsumerConfig {
             prefetch_batches: random.usize(1..8),
@@ -132,7 +136,7 @@ impl Plan {
 }
 
 impl FaultPlan {
-    fn draw(random: &mut Rng) -> Self {
+    fn draw(random: &mut Random) -> Self {
         let most = match random.u32(..8) {
             0 => return Self::default(),
             1..=3 => 100,

@@ -5,13 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::{Join, Process};
+use crate::{Join, Process, Random};
 use buffer_driver::{
     CompressionType, DeliveryError, DeliveryFailure, DurabilityWatcher, Producer, ProducerConfig,
     SubmitError, WriteHandle,
 };
 use bytes::Bytes;
-use fastrand::Rng;
 
 use super::Invariant;
 use super::faults::AFTERMATH;
@@ -37,7 +36,7 @@ pub(crate) async fn slot(world: &Arc<World>, slot: usize) {
         let life = Arc::new(begin(world, &mut random));
         let callers: Vec<Join<()>> = (0..random.usize(1..=3))
             .map(|_| {
-                let (life, random) = (Arc::clone(&life), random.fork());
+                let (life, random) = (Arc::clone(&life), random.fork("caller"));
                 life.clone().process.start(async move { life.call(random).await })
             })
             .collect();
@@ -63,7 +62,7 @@ pub(crate) async fn slot(world: &Arc<World>, slot: usize) {
     }
 }
 
-fn begin(world: &Arc<World>, random: &mut Rng) -> Life {
+fn begin(world: &Arc<World>, random: &mut Random) -> Life {
     let process = world.process("producer");
     let config = world.plan.producer(random);
     world.runtime.record(format_args!("{}: {config:?}", process.id()));
@@ -76,7 +75,7 @@ fn begin(world: &Arc<World>, random: &mut Rng) -> Life {
 }
 
 impl Life {
-    async fn call(self: Arc<Self>, mut random: Rng) {
+    async fn call(self: Arc<Self>, mut random: Random) {
         let rest = self.world.plan.rest;
         while !self.over.load(Relaxed) && self.world.is_unkind() {
             for _ in 0..random.u32(1..8) {
@@ -96,7 +95,7 @@ impl Life {
     /// Submits entries that are like no others. A call that is cancelled must have done all or nothing.
     async fn submit(
         self: &Arc<Self>,
-        random: &mut Rng,
+        random: &mut Random,
         cancelled: Option<Duration>,
     ) -> Result<Option<usize>, ()> {
         let world = &self.world;
@@ -260,8 +259,8 @@ impl Life {
                 );
             }
         }
-        for seed in 0..3 {
-            let mut random = Rng::with_seed(seed);
+        let mut random = world.runtime.random(&format!("the end of {}", self.process.id()));
+        for _ in 0..3 {
             let Ok(number) = self.submit(&mut random, None).await else { continue };
             let number = number.expect("it was not cancelled");
             world.runtime.sleep(self.config.delivery_timeout).await;

@@ -80,8 +80,10 @@ impl Tap {
     fn next_sequence_of(&self, condition: &Condition, location: &Location) -> Sequence {
         let Condition::Version(version) = condition else { return Sequence(0) };
         let log = self.world.store.log();
-        let base = log.into_iter().find(|it| it.version == *version && it.location == *location);
-        let bytes = base.expect("the version was read").bytes;
+        let is_base = |it: &crate::Applied| {
+            it.location == *location && it.written().is_some_and(|it| it.version == *version)
+        };
+        let bytes = log.into_iter().find(is_base).expect("the version was read").bytes();
         Manifest::parse(location, bytes).expect("it was stored").next_sequence()
     }
 }
