@@ -66,7 +66,12 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let mut counts = Counts::default();
     for bug in bugs {
         let found = look_for(bug, most, jobs);
+        let seed = if let Found::Seed { first, .. } = &found { Some(*first) } else { None };
         say!("{:<width$}  {}", bug.name(), counts.add(bug, &found));
+        if let (Some(seed), Some(bug)) = (seed, options.bug) {
+            let token = Token { seed, bug: Some(bug), ..Token::default() };
+            say!("to repeat it: cargo sim replay {token}");
+        }
     }
     counts.judge(most, options.fast)
 }
