@@ -255,8 +255,13 @@ impl World {
 pub fn run(seed: u64, options: &Options) -> Result<Report, Box<Failure>> {
     let mut random = SimRuntime::new(seed).random("plan");
     let plan = Plan::draw(&mut random);
-    let limits =
-        SimOptions { cpu_delay: plan.cpu_delay, step_budget: 3_000_000, ..SimOptions::default() };
+    let limits = SimOptions {
+        cpu_delay: plan.cpu_delay,
+        step_budget: 3_000_000,
+        keeps_lines: options.keeps_lines,
+        changes: options.changes.iter().map(|it| (it.index, it.value)).collect(),
+        ..SimOptions::default()
+    };
     let runtime = SimRuntime::with_options(seed, limits);
     let world = World::new(&runtime, plan);
     let ended = guard::catch(&format!("seed {seed}"), || {
