@@ -60,7 +60,7 @@ pub(super) fn page(
                 rest.select_nth_unstable_by(size, |(one, _), (other, _)| one.cmp(other));
                 rest.truncate(size);
             }
-            rest.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+            rest.sort_unstable_by_key(|(rank, _)| *rank);
             (rest.into_iter().map(|((_, key), object)| (key, object)).collect(), more)
         }
     };
