@@ -66,6 +66,11 @@ impl Objects {
         self.keys.get(location)?.now()
     }
 
+    /// Whether there is or was an object of this key.
+    pub(super) fn knows(&self, location: &Location) -> bool {
+        self.keys.contains_key(location)
+    }
+
     /// The object as it was this many changes ago, or as long ago as is remembered.
     pub(super) fn past(&self, location: &Location, changes: usize) -> Option<&Object> {
         let states = &self.keys.get(location)?.states;
