@@ -24,6 +24,11 @@ impl ProcessId {
     pub(crate) const fn new(number: u32) -> Self {
         Self(number)
     }
+
+    /// Its number: processes are counted from one, and zero is the world.
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
 }
 
 impl fmt::Display for ProcessId {

@@ -24,6 +24,7 @@
 
 mod consumers;
 mod database;
+mod exemption;
 mod faults;
 mod invariant;
 mod options;
