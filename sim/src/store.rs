@@ -19,6 +19,7 @@ use buffer_driver::{BoxFuture, Store, StoreFailure};
 use bytes::Bytes;
 use fastrand::Rng;
 
+use crate::ProcessId;
 use crate::clock::SimClock;
 use crate::oneshot;
 use crate::runtime::SimRuntime;
@@ -74,9 +75,18 @@ struct State {
     batch_writes_in_flight: u64,
     counts: Counts,
     log: Vec<Applied>,
+    #[allow(clippy::type_complexity)]
+    pub(crate) observer: Option<Box<dyn FnMut(Option<ProcessId>, &Location, &Bytes, i64) + Send>>,
 }
 
 impl SimStore {
+    pub(crate) fn observe(
+        &self,
+        observer: impl FnMut(Option<ProcessId>, &Location, &Bytes, i64) + Send + 'static,
+    ) {
+        self.inner.state().observer = Some(Box::new(observer));
+    }
+
     /// An empty store of this world, with no latency.
     #[must_use]
     pub fn new(runtime: &SimRuntime, profile: Profile) -> Self {
@@ -89,6 +99,7 @@ impl SimStore {
             batch_writes_in_flight: 0,
             counts: Counts::default(),
             log: Vec::new(),
+            observer: None,
         };
         let (runtime, clock) = (runtime.clone(), runtime.clock());
         Self { inner: Arc::new(Inner { runtime, clock, profile, state: Mutex::new(state) }) }
@@ -215,7 +226,7 @@ impl Inner {
     /// Writes an object, whatever was there.
     fn store(&self, request: Option<u64>, location: &Location, bytes: Bytes) -> Version {
         let (time, now) = (self.runtime.elapsed(), self.clock.unix_millis());
-        self.state().store(request, location, bytes, time, now)
+        self.state().store(request, None, location, bytes, time, now)
     }
 }
 

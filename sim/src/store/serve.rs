@@ -138,7 +138,8 @@ impl Inner {
         }
         let (time, now) = (self.runtime.elapsed(), self.clock.unix_millis());
         let bytes = Bytes::from(payload.concat());
-        let outcome = self.state().swap(*number, location, condition, bytes, time, now);
+        let outcome =
+            self.state().swap(*number, request.process, location, condition, bytes, time, now);
         match &outcome {
             WriteOutcome::Stored(version) => {
                 self.runtime.record(format_args!("#{number} stored {}", Short(version)));
@@ -175,11 +176,15 @@ impl State {
     pub(super) fn store(
         &mut self,
         request: Option<u64>,
+        by: Option<crate::ProcessId>,
         location: &Location,
         bytes: Bytes,
         time: Duration,
         now: UnixMillis,
     ) -> Version {
+        if let Some(observer) = &mut self.observer {
+            observer(by, location, &bytes, now.0);
+        }
         let content_hash = content_hash(&bytes);
         let version = self.objects.put(location, bytes.clone(), now);
         let (location, made) = (location.clone(), version.clone());
@@ -190,6 +195,7 @@ impl State {
     fn swap(
         &mut self,
         number: u64,
+        by: crate::ProcessId,
         location: &Location,
         condition: &Condition,
         bytes: Bytes,
@@ -200,7 +206,7 @@ impl State {
             return WriteOutcome::Conflict;
         }
         self.counts.write_stored(location);
-        WriteOutcome::Stored(self.store(Some(number), location, bytes, time, now))
+        WriteOutcome::Stored(self.store(Some(number), Some(by), location, bytes, time, now))
     }
 }
 

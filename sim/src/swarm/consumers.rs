@@ -78,6 +78,7 @@ fn begin(world: &Arc<World>, random: &mut Rng) -> Life {
     let process = world.process("consumer");
     let config = world.plan.consumer(random);
     world.runtime.record(format_args!("{}: {config:?}", process.id()));
+    world.oracles().started(process.id(), super::oracles::Role::Consumer);
     let clock = Arc::new(process.clock().clone());
     let consumer =
         Consumer::with_store(&config, Tap::new(world, &process), clock, Arc::new(process.clone()))
@@ -131,6 +132,7 @@ impl Life {
             let last = world.database().last();
             let error = match self.consumer.initialize(last).await {
                 Ok(taken) => {
+                    world.oracles().initialized(self.process.id(), taken.epoch);
                     let named = self.consumer.epoch();
                     let fits = named.is_none_or(|epoch| epoch == taken.epoch);
                     world.check(fits, Invariant::Fencing, || format!("{named:?} is not {taken:?}"));
@@ -283,6 +285,11 @@ impl Life {
         let world = &self.world;
         let (sequence, location) = (batch.sequence, batch.location.clone());
         world.runtime.record(format_args!("{} got {sequence} {location}", self.process.id()));
+        world.oracles().handed_out(
+            self.process.id(),
+            &batch,
+            matches!(self.style, Style::Descriptors(_)),
+        );
         world.check(terms.locations.insert(location), Invariant::NoRepeats, || {
             format!("{} was handed {} twice", self.process.id(), batch.location)
         });
@@ -295,6 +302,7 @@ impl Life {
         if !world.database().store(terms.epoch, terms.term, &batch) {
             return false;
         }
+        world.oracles().stored(self.process.id(), &batch);
         terms.to_acknowledge.push(sequence);
         if terms.to_acknowledge.len() >= self.acks_after {
             self.acknowledge(terms, random).await;
@@ -311,11 +319,19 @@ impl Life {
             witness.acked.entry(self.process.id()).or_default().push((now, last));
         }
         let result = if random.bool() {
-            self.consumer.ack_through(last).await
+            let result = self.consumer.ack_through(last).await;
+            if !matches!(result, Err(AckError::Ended(_))) {
+                self.world.oracles().acked(self.process.id(), last, true, result.is_ok());
+            }
+            result
         } else {
             let mut result = Ok(());
             for sequence in all {
-                result = result.and(self.consumer.ack(sequence).await);
+                let told = self.consumer.ack(sequence).await;
+                if !matches!(told, Err(AckError::Ended(_))) {
+                    self.world.oracles().acked(self.process.id(), sequence, false, told.is_ok());
+                }
+                result = result.and(told);
             }
             result
         };

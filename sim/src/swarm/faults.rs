@@ -118,6 +118,17 @@ pub(crate) fn install(world: &Arc<World>) -> FaultGuard {
         } else {
             Verdict::Pass
         };
+        let kind = match (request.is_write(), request.is_of_batch()) {
+            (true, true) => super::oracles::Asked::Put,
+            (true, false) => super::oracles::Asked::Swap,
+            (false, true) => super::oracles::Asked::ReadBatch,
+            (false, false) => super::oracles::Asked::ReadManifest,
+        };
+        let bytes = match &request.operation {
+            crate::Operation::Write { bytes, .. } => *bytes,
+            crate::Operation::Read { .. } => 0,
+        };
+        world.oracles().asked(request.process, kind, bytes, verdict != Verdict::Pass, request.time);
         let mut asked: MutexGuard<'_, Vec<Asked>> = world.asked();
         asked.push(Asked { request: request.clone(), verdict });
         verdict

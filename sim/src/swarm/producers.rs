@@ -15,6 +15,7 @@ use fastrand::Rng;
 
 use super::Invariant;
 use super::faults::AFTERMATH;
+use super::oracles::{Role, entry};
 use super::tap::Tap;
 use super::world::{Outcome, Submitted, World};
 use super::{ms, secs};
@@ -67,6 +68,12 @@ fn begin(world: &Arc<World>, random: &mut Rng) -> Life {
     let process = world.process("producer");
     let config = world.plan.producer(random);
     world.runtime.record(format_args!("{}: {config:?}", process.id()));
+    let role = Role::Producer {
+        limit: config.max_buffered_bytes,
+        in_flight: config.max_inflight_batches,
+        counts: config.batch_compression == CompressionType::None,
+    };
+    world.oracles().started(process.id(), role);
     let clock = Arc::new(process.clock().clone());
     let producer =
         Producer::with_store(&config, Tap::new(world, &process), clock, Arc::new(process.clone()))
@@ -100,20 +107,17 @@ impl Life {
         cancelled: Option<Duration>,
     ) -> Result<Option<usize>, ()> {
         let world = &self.world;
-        let number = world.witness().submitted.len();
+        let number = usize::try_from(world.oracles().next_submission()).expect("few");
         let largest = world.plan.largest_entry;
         let entries: Vec<Bytes> = (0..random.usize(1..=3))
-            .map(|index| {
-                let mut entry = format!("{number}/{index} of {} ", self.process.id()).into_bytes();
-                entry.resize(entry.len() + random.usize(..largest), b'.');
-                Bytes::from(entry)
-            })
+            .map(|index| entry::make(number as u64, index as u32, random.usize(..largest)))
             .collect();
         let metadata = match random.u32(..3) {
             0 => Bytes::new(),
             1 => Bytes::from("shared by many"),
             _ => Bytes::from(format!("of {number}")),
         };
+        world.oracles().submitted(self.process.id(), &entries, &metadata);
         world.witness().submitted.push(Submitted {
             process: self.process.id(),
             entries: entries.clone(),
@@ -159,6 +163,7 @@ impl Life {
             let before = *order;
             *order += 1;
             witness.submitted[number].taken = Some((now, before, handle.ingestion_time_ms));
+            world.oracles().taken(number as u64, before as u64, handle.ingestion_time_ms);
         }
         let payload = world.witness().submitted[number].entries.iter().map(Bytes::len).sum();
         self.held().push((handle.watcher.clone(), payload));
@@ -220,6 +225,9 @@ impl Life {
             world.check(fits, Invariant::ThreeOutcomes, || format!("{number}: {error}"));
         }
         world.witness().submitted[number].outcome = Some((now, outcome));
+        world.oracles().settled(number as u64, outcome);
+        let told = self.producer.stats().buffered_bytes;
+        world.oracles().weigh(self.process.id(), told, now);
         let limit = self.patience();
         let late = now - taken > limit && !world.was_paused(self.process.id());
         world.check(!late, Invariant::Liveness, || {

@@ -14,6 +14,7 @@ use buffer_core::{
 use buffer_driver::{BoxFuture, Store, StoreFailure};
 
 use super::Invariant;
+use super::oracles::Asked;
 use super::plan::GRACE;
 use super::world::World;
 
@@ -86,6 +87,23 @@ impl Tap {
     }
 }
 
+/// Tells when a request came to its end, also when it was given up.
+struct Guard<'a> {
+    tap: &'a Tap,
+    asked: Asked,
+    location: Location,
+    failed: bool,
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        let world = &self.tap.world;
+        let now = world.runtime.elapsed();
+        let id = self.tap.process.id();
+        world.oracles().answered(id, self.asked, &self.location, self.failed, now);
+    }
+}
+
 impl Store for Tap {
     fn write(
         &self,
@@ -96,7 +114,12 @@ impl Store for Tap {
         let location = location.clone();
         Box::pin(async move {
             self.note(&location, &payload, &condition);
-            self.store.write(&location, payload, condition).await
+            let asked =
+                if location.as_str().ends_with(".batch") { Asked::Put } else { Asked::Swap };
+            let mut guard = Guard { tap: self, asked, location: location.clone(), failed: true };
+            let result = self.store.write(&location, payload, condition).await;
+            guard.failed = result.is_err();
+            result
         })
     }
 
@@ -105,7 +128,18 @@ impl Store for Tap {
         location: &Location,
         unless: Option<Version>,
     ) -> BoxFuture<'_, Result<ReadOutcome, StoreFailure>> {
-        self.store.read(location, unless)
+        let location = location.clone();
+        Box::pin(async move {
+            let batch = location.as_str().ends_with(".batch");
+            let asked = if batch { Asked::ReadBatch } else { Asked::ReadManifest };
+            let mut guard = Guard { tap: self, asked, location: location.clone(), failed: true };
+            let result = self.store.read(&location, unless).await;
+            guard.failed = result.is_err();
+            if let (Ok(ReadOutcome::Found(object)), false) = (&result, batch) {
+                self.world.oracles().shown(self.process.id(), &object.bytes);
+            }
+            result
+        })
     }
 
     fn list(

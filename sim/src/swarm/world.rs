@@ -1,6 +1,6 @@
 //! One world, what the application saw in it, and the run from its beginning to its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,9 +14,10 @@ use bytes::Bytes;
 use futures_lite::future;
 
 use super::database::Database;
+use super::oracles::{Oracles, Rules};
 use super::plan::Plan;
 use super::{Failure, Invariant, Options, Report};
-use super::{consumers, faults, oracles, producers};
+use super::{consumers, faults, producers};
 use super::{ms, secs};
 
 /// A request, and what became of it.
@@ -25,13 +26,7 @@ pub(crate) struct Asked {
     pub(crate) verdict: Verdict,
 }
 
-/// What a caller was told of its submission.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Durable,
-    NotDelivered,
-    Unknown,
-}
+pub(crate) use super::oracles::Outcome;
 
 /// One `produce` call, as its caller knows it.
 #[derive(Clone, Debug)]
@@ -50,7 +45,6 @@ pub(crate) struct Witness {
     pub(crate) taken: BTreeMap<ProcessId, usize>,
     /// What each consumer process acknowledged, and when.
     pub(crate) acked: BTreeMap<ProcessId, Vec<(Duration, u64)>>,
-    pub(crate) violations: Vec<(Invariant, String)>,
 }
 
 pub(crate) struct World {
@@ -59,6 +53,7 @@ pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) unkind: AtomicBool,
     witness: Mutex<Witness>,
+    pub(crate) oracles: Arc<Mutex<Oracles>>,
     asked: Mutex<Vec<Asked>>,
     database: Mutex<Database>,
     processes: Mutex<Vec<(Process, bool)>>,
@@ -71,15 +66,28 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl World {
-    fn new(runtime: &SimRuntime, plan: Plan) -> Arc<Self> {
+    fn new(runtime: &SimRuntime, plan: Plan, without: BTreeSet<Invariant>) -> Arc<Self> {
         let store = SimStore::new(runtime, plan.profile);
         store.set_latency(plan.latency);
+        let rules = Rules {
+            manifest: super::manifest(),
+            prefix: "ingest".to_owned(),
+            grace: super::plan::GRACE,
+            time_grain: Duration::ZERO,
+            collected_within: None,
+        };
+        let oracles = Arc::new(Mutex::new(Oracles::new(rules, without)));
+        let told = Arc::clone(&oracles);
+        store.observe(move |by, location, bytes, now| {
+            locked(&told).written(by, location, bytes, now);
+        });
         Arc::new(Self {
             runtime: runtime.clone(),
             store,
             plan,
             unkind: AtomicBool::new(true),
             witness: Mutex::default(),
+            oracles,
             asked: Mutex::default(),
             database: Mutex::default(),
             processes: Mutex::default(),
@@ -89,6 +97,10 @@ impl World {
 
     pub(crate) fn witness(&self) -> MutexGuard<'_, Witness> {
         locked(&self.witness)
+    }
+
+    pub(crate) fn oracles(&self) -> MutexGuard<'_, Oracles> {
+        locked(&self.oracles)
     }
 
     pub(crate) fn asked(&self) -> MutexGuard<'_, Vec<Asked>> {
@@ -102,7 +114,7 @@ impl World {
     /// Takes note of an invariant that does not hold.
     pub(crate) fn violated(&self, invariant: Invariant, what: impl std::fmt::Display) {
         self.runtime.record(format_args!("VIOLATED {invariant}: {what}"));
-        self.witness().violations.push((invariant, what.to_string()));
+        self.oracles().violated(invariant, what.to_string());
     }
 
     pub(crate) fn check(&self, holds: bool, invariant: Invariant, what: impl FnOnce() -> String) {
@@ -257,16 +269,32 @@ pub fn run(seed: u64, options: &Options) -> Result<Report, Box<Failure>> {
     let limits =
         SimOptions { cpu_delay: plan.cpu_delay, step_budget: 3_000_000, ..SimOptions::default() };
     let runtime = SimRuntime::with_options(seed, limits);
-    let world = World::new(&runtime, plan);
+    let world = World::new(&runtime, plan, options.without.clone());
     runtime.block_on(world.live());
-    let report = oracles::judge(&world);
+    world.oracles().end(|process| !world.is_crashed(process));
+    let totals = world.oracles().totals();
+    let report = Report {
+        hash: runtime.trace_hash(),
+        simulated: runtime.elapsed(),
+        requests: totals.requests,
+        large_swaps: totals.large_swaps,
+        batches: totals.batches,
+        entries: totals.durable_entries,
+        listed_again: totals.listed_again,
+        gaps: totals.gaps,
+        unknown: totals.unknown,
+        not_delivered: totals.not_delivered,
+        ..Report::default()
+    };
     runtime.shutdown();
-    let violations = std::mem::take(&mut world.witness().violations);
-    let first = violations.into_iter().find(|(invariant, _)| !options.without.contains(invariant));
+    let first = world.oracles().first_violation().cloned();
     let Some((invariant, what)) = first else { return Ok(report) };
     let trace = runtime.trace();
     let at = trace.iter().position(|line| line.contains("VIOLATED"));
     let end = at.map_or(trace.len(), |at| at + 1);
+    if std::env::var("BUFFER_TRACE").is_ok() {
+        println!("{}", trace.join("\n"));
+    }
     let lines = trace[end.saturating_sub(60)..end].to_vec();
     Err(Box::new(Failure { seed, invariant: Some(invariant), what, lines }))
 }
