@@ -3,7 +3,7 @@
 //! No task is polled, woken or dropped while the state is locked: each of these
 //! may run code that spawns, wakes, sleeps or crashes a process.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -11,18 +11,17 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use buffer_driver::BoxFuture;
-use fastrand::Rng;
 
-use crate::process::ProcessId;
+use crate::decisions::{Decisions, Random, SharedTrace};
+use crate::process::{Moment, ProcessId};
 use crate::runtime::SimOptions;
-use crate::timer::Timers;
+use crate::slab::{Key, Slab};
+use crate::timer::{Due, Timers};
 use crate::trace::Trace;
 
-/// Names one task of one world; never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct TaskId(u64);
-
 struct Task {
+    /// Counts the tasks of a world: keys are used up in another order.
+    number: u64,
     process: ProcessId,
     /// Out while it is polled; never here for a future that stays on the stack of `block_on`.
     future: Option<BoxFuture<'static, ()>>,
@@ -30,22 +29,33 @@ struct Task {
     queued: bool,
 }
 
+/// What becomes of a process.
+#[derive(Default)]
+struct Life {
+    crashed: bool,
+    /// While it is paused: what its tasks would do, in the order in which they became ready.
+    paused: Option<Vec<Key>>,
+    /// How many requests it has sent.
+    requests: u64,
+    crashes_at: Option<(u64, Moment)>,
+}
+
 /// Everything that the world's events change.
 pub(crate) struct State {
     /// Virtual time since the world began.
     pub(crate) now: Duration,
     pub(crate) timers: Timers,
-    pub(crate) entropy: Rng,
+    pub(crate) entropy: Random,
     /// Whose task is being polled.
     pub(crate) current: ProcessId,
-    tasks: BTreeMap<TaskId, Task>,
+    tasks: Slab<Task>,
     tasks_created: u64,
-    ready: VecDeque<TaskId>,
-    processes_created: u32,
-    crashed: BTreeSet<ProcessId>,
-    /// What the tasks of paused processes would do, in the order in which they became ready.
-    paused: BTreeMap<ProcessId, Vec<TaskId>>,
+    ready: VecDeque<Key>,
+    /// By the number of the process; the first is the world itself.
+    lives: Vec<Life>,
     running: bool,
+    /// Everything is being dropped: what goes away now was not given up by anybody.
+    pub(crate) ending: bool,
 }
 
 /// A world, shared by its handles.
@@ -53,12 +63,12 @@ pub(crate) struct World {
     pub(crate) seed: u64,
     pub(crate) options: SimOptions,
     state: Mutex<State>,
-    trace: Mutex<Trace>,
+    pub(crate) trace: SharedTrace,
 }
 
 struct TaskWaker {
     world: Weak<World>,
-    task: TaskId,
+    task: Key,
 }
 
 impl Wake for TaskWaker {
@@ -74,44 +84,62 @@ impl Wake for TaskWaker {
 }
 
 impl State {
-    fn make_ready(&mut self, id: TaskId) {
-        if let Some(task) = self.tasks.get_mut(&id)
+    fn make_ready(&mut self, key: Key) {
+        if let Some(task) = self.tasks.get_mut(key)
             && !task.queued
         {
             task.queued = true;
-            self.ready.push_back(id);
+            self.ready.push_back(key);
         }
     }
 
     pub(crate) fn is_crashed(&self, process: ProcessId) -> bool {
-        self.crashed.contains(&process)
+        self.lives[process.index()].crashed
+    }
+
+    /// Takes note of a request that this process sends; says which of its requests it is.
+    pub(crate) fn count_request(&mut self, process: ProcessId) -> u64 {
+        let life = &mut self.lives[process.index()];
+        life.requests += 1;
+        life.requests
+    }
+
+    /// Whether this process was to crash at this moment of this request.
+    pub(crate) fn crashes_at(&self, process: ProcessId, request: u64, moment: Moment) -> bool {
+        self.lives[process.index()].crashes_at == Some((request, moment))
+    }
+
+    pub(crate) fn crash_at(&mut self, process: ProcessId, request: u64, moment: Moment) {
+        let life = &mut self.lives[process.index()];
+        life.crashes_at = Some((life.requests + request, moment));
     }
 }
 
 /// What the thread does next.
 enum Next {
-    Task(TaskId, BoxFuture<'static, ()>, Waker),
+    Task(Key, BoxFuture<'static, ()>, Waker),
     Main(Waker),
-    Timer(Waker),
+    Timer(Due),
     Nothing,
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, options: SimOptions, entropy: Rng) -> Self {
+    pub(crate) fn new(seed: u64, options: SimOptions) -> Self {
+        let decisions = Decisions::new(options.changes.clone(), options.records_decisions);
+        let trace = SharedTrace::new(Trace::new(options.keeps_lines, decisions));
         let state = State {
             now: Duration::ZERO,
-            timers: Timers::default(),
-            entropy,
+            timers: Timers::new(),
+            entropy: Random::new(&trace, seed, "entropy"),
             current: ProcessId::WORLD,
-            tasks: BTreeMap::new(),
+            tasks: Slab::new(),
             tasks_created: 0,
             ready: VecDeque::new(),
-            processes_created: 0,
-            crashed: BTreeSet::new(),
-            paused: BTreeMap::new(),
+            lives: vec![Life::default()],
             running: false,
+            ending: false,
         };
-        Self { seed, options, state: Mutex::new(state), trace: Mutex::default() }
+        Self { seed, options, state: Mutex::new(state), trace }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -119,13 +147,14 @@ impl World {
     }
 
     pub(crate) fn trace(&self) -> MutexGuard<'_, Trace> {
-        self.trace.lock().expect("nothing panics while it holds the trace")
+        self.trace.lock()
     }
 
     pub(crate) fn create_process(&self) -> ProcessId {
         let mut state = self.state();
-        state.processes_created += 1;
-        ProcessId::new(state.processes_created)
+        let number = u32::try_from(state.lives.len()).expect("fewer than four billion processes");
+        state.lives.push(Life::default());
+        ProcessId::new(number)
     }
 
     /// Starts a task; one of a crashed process is dropped instead.
@@ -147,28 +176,29 @@ impl World {
         state: &mut State,
         process: ProcessId,
         future: Option<BoxFuture<'static, ()>>,
-    ) -> TaskId {
+    ) -> Key {
         state.tasks_created += 1;
-        let id = TaskId(state.tasks_created);
-        let waker = Waker::from(Arc::new(TaskWaker { world: Arc::downgrade(self), task: id }));
-        state.tasks.insert(id, Task { process, future, waker, queued: false });
-        state.make_ready(id);
-        id
+        let (number, waker) = (state.tasks_created, Waker::noop().clone());
+        let key = state.tasks.insert(Task { number, process, future, waker, queued: false });
+        let waker = Waker::from(Arc::new(TaskWaker { world: Arc::downgrade(self), task: key }));
+        state.tasks.get_mut(key).expect("it was just added").waker = waker;
+        state.make_ready(key);
+        key
     }
 
     /// Starts no more tasks of a process from here on; says whether it was alive.
     pub(crate) fn mark_crashed(&self, process: ProcessId) -> bool {
-        self.state().crashed.insert(process)
+        !std::mem::replace(&mut self.state().lives[process.index()].crashed, true)
     }
 
     /// Polls no task of a process until it is resumed.
     pub(crate) fn pause(&self, process: ProcessId) {
-        self.state().paused.entry(process).or_default();
+        self.state().lives[process.index()].paused.get_or_insert_default();
     }
 
     pub(crate) fn resume(&self, process: ProcessId) {
         let mut state = self.state();
-        let parked = state.paused.remove(&process).unwrap_or_default();
+        let parked = state.lives[process.index()].paused.take().unwrap_or_default();
         state.ready.extend(parked);
     }
 
@@ -180,21 +210,29 @@ impl World {
         drop(dropped);
     }
 
-    /// Drops every task; those that their `Drop` code spawns as well.
+    /// Drops every task and everything that is under way; what their `Drop` code spawns as well.
     pub(crate) fn drop_all_tasks(&self) {
+        let fires = {
+            let mut state = self.state();
+            state.ending = true;
+            state.timers.take_fires()
+        };
+        drop(fires);
         loop {
             let dropped = self.take_tasks(|task| task.future.is_some());
             if dropped.is_empty() {
-                return;
+                break;
             }
         }
+        self.state().ending = false;
     }
 
     fn take_tasks(&self, which: impl Fn(&Task) -> bool) -> Vec<Task> {
         let mut state = self.state();
-        let ids = state.tasks.iter().filter(|(_, task)| which(task)).map(|(id, _)| *id);
-        let ids: Vec<TaskId> = ids.collect();
-        ids.iter().filter_map(|id| state.tasks.remove(id)).collect()
+        let found = state.tasks.iter().filter(|(_, task)| which(task));
+        let mut found: Vec<(u64, Key)> = found.map(|(key, task)| (task.number, key)).collect();
+        found.sort_unstable_by_key(|(number, _)| *number);
+        found.into_iter().filter_map(|(_, key)| state.tasks.remove(key)).collect()
     }
 
     /// Runs the world until `future` is done.
@@ -213,7 +251,7 @@ impl World {
                     }
                 }
                 Next::Task(id, task, waker) => self.poll_task(id, task, &waker),
-                Next::Timer(waker) => waker.wake(),
+                Next::Timer(due) => due.happen(),
                 Next::Nothing => self.panic_stuck(),
             }
             run.count_step();
@@ -227,7 +265,7 @@ impl World {
         loop {
             match self.next(None, end) {
                 Next::Task(id, task, waker) => self.poll_task(id, task, &waker),
-                Next::Timer(waker) => waker.wake(),
+                Next::Timer(due) => due.happen(),
                 Next::Main(_) => unreachable!("there is no future on the stack"),
                 Next::Nothing => break,
             }
@@ -237,18 +275,18 @@ impl World {
     }
 
     /// Takes what comes next: a task that is ready, or else the next timer up to `horizon`.
-    fn next(&self, main: Option<TaskId>, horizon: Duration) -> Next {
+    fn next(&self, main: Option<Key>, horizon: Duration) -> Next {
         let mut state = self.state();
         while let Some(id) = state.ready.pop_front() {
             // Woken and then dropped with its process.
-            let State { tasks, paused, .. } = &mut *state;
-            let Some(task) = tasks.get_mut(&id) else { continue };
-            if let Some(parked) = paused.get_mut(&task.process) {
+            let State { tasks, lives, .. } = &mut *state;
+            let Some(task) = tasks.get_mut(id) else { continue };
+            if let Some(parked) = &mut lives[task.process.index()].paused {
                 parked.push(id);
                 continue;
             }
             task.queued = false;
-            let (waker, process) = (task.waker.clone(), task.process);
+            let (waker, process, number) = (task.waker.clone(), task.process, task.number);
             let next = match task.future.take() {
                 Some(future) => Next::Task(id, future, waker),
                 None if main == Some(id) => Next::Main(waker),
@@ -257,26 +295,26 @@ impl World {
             };
             state.current = process;
             drop(state);
-            self.trace().note(b't', id.0);
+            self.trace().note(b't', [number]);
             return next;
         }
         // One timer at a time: what it sets off is over before the next one fires, even at the same instant.
-        let Some((deadline, waker)) = state.timers.take_due(horizon) else { return Next::Nothing };
+        let Some((deadline, due)) = state.timers.take_due(horizon) else { return Next::Nothing };
         state.now = state.now.max(deadline);
-        Next::Timer(waker)
+        Next::Timer(due)
     }
 
-    fn poll_task(&self, id: TaskId, mut future: BoxFuture<'static, ()>, waker: &Waker) {
+    fn poll_task(&self, id: Key, mut future: BoxFuture<'static, ()>, waker: &Waker) {
         let poll = future.as_mut().poll(&mut Context::from_waker(waker));
         let finished = {
             let mut state = self.state();
             state.current = ProcessId::WORLD;
-            match (poll, state.tasks.get_mut(&id)) {
+            match (poll, state.tasks.get_mut(id)) {
                 (Poll::Pending, Some(task)) => {
                     task.future = Some(future);
                     return;
                 }
-                (Poll::Ready(()), _) => (future, state.tasks.remove(&id)),
+                (Poll::Ready(()), _) => (future, state.tasks.remove(id)),
                 // Its process crashed while it ran.
                 (Poll::Pending, None) => (future, None),
             }
@@ -286,7 +324,7 @@ impl World {
 
     fn panic_stuck(&self) -> ! {
         let (now, waiting, next) = {
-            let state = self.state();
+            let mut state = self.state();
             (state.now, state.tasks.len(), state.timers.next_deadline())
         };
         let (seed, budget) = (self.seed, self.options.time_budget);
@@ -301,10 +339,19 @@ impl World {
     }
 }
 
+impl Due {
+    fn happen(self) {
+        match self {
+            Self::Wake(waker) => waker.wake(),
+            Self::Fire(target, token) => target.fire(token),
+        }
+    }
+}
+
 /// One call that runs the world; ends with it, also by a panic.
 struct Run<'a> {
     world: &'a World,
-    main: Option<TaskId>,
+    main: Option<Key>,
     began: Duration,
     steps: u64,
 }
@@ -338,7 +385,7 @@ impl Drop for Run<'_> {
             let mut state = self.world.state();
             state.running = false;
             state.current = ProcessId::WORLD;
-            self.main.and_then(|id| state.tasks.remove(&id))
+            self.main.and_then(|id| state.tasks.remove(id))
         };
         drop(main);
     }

@@ -41,19 +41,23 @@
 //! ```
 
 mod clock;
+mod decisions;
 mod executor;
 mod oneshot;
 mod process;
 mod runtime;
+mod slab;
 mod store;
 pub mod swarm;
 mod timer;
 mod trace;
 
 pub use clock::SimClock;
-pub use process::{Join, Process, ProcessId};
+pub use decisions::{Decision, Random};
+pub use process::{Join, Moment, Process, ProcessId};
 pub use runtime::{SimOptions, SimRuntime};
 pub use store::{
-    Applied, Counts, FaultGuard, Jitter, Latency, Operation, Profile, Request, SimStore, Verdict,
+    Applied, Change, Counts, FaultGuard, Jitter, Kind, Latency, ListingOrder, ModifiedTimes,
+    Operation, Profile, Quirk, Request, Requester, SimStore, Verdict, Versions, Written,
 };
 pub use timer::Sleep;

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use buffer_core::Instant;
 use buffer_driver::{BoxFuture, Runtime};
 
 use crate::clock::SimClock;
+use crate::decisions::Random;
 use crate::oneshot;
 use crate::runtime::SimRuntime;
 
@@ -25,9 +26,14 @@ impl ProcessId {
         Self(number)
     }
 
-    /// Its number: processes are counted from one, and zero is the world.
     pub(crate) const fn index(self) -> usize {
         self.0 as usize
+    }
+
+    /// Its number; zero is the world.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
     }
 }
 
@@ -35,6 +41,17 @@ impl fmt::Display for ProcessId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "p{}", self.0)
     }
+}
+
+/// A moment in the life of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Moment {
+    /// It has just been sent; it takes its course.
+    Sent,
+    /// The store has just done what it asked for.
+    Applied,
+    /// Its answer arrives, and nobody looks at it any more.
+    Answered,
 }
 
 /// A part of a world with a wall clock of its own, which can crash without the rest.
@@ -60,12 +77,14 @@ pub struct Process {
     id: ProcessId,
     name: Arc<str>,
     clock: SimClock,
+    entropy: Arc<Mutex<Random>>,
 }
 
 impl Process {
     pub(crate) fn new(runtime: SimRuntime, id: ProcessId, name: &str) -> Self {
         let clock = runtime.clock();
-        Self { runtime, id, name: name.into(), clock }
+        let entropy = runtime.random(&format!("entropy of {id}"));
+        Self { runtime, id, name: name.into(), clock, entropy: Arc::new(Mutex::new(entropy)) }
     }
 
     /// Which process this is.
@@ -100,23 +119,26 @@ impl Process {
     ///
     /// A task that crashes its own process ends where it next waits.
     pub fn crash(&self) {
-        let world = self.runtime.world();
-        if world.mark_crashed(self.id) {
-            self.runtime.record(format_args!("{} crashed", self.id));
-            world.drop_tasks_of(self.id);
-        }
+        self.runtime.crash(self.id);
+    }
+
+    /// Crashes this process at a moment of one of its requests: the first from here on is number one.
+    pub fn crash_at_request(&self, number: u64, moment: Moment) {
+        self.runtime.world().state().crash_at(self.id, number, moment);
     }
 
     /// Stops every task of this process where it waits; its requests take their course.
     ///
     /// Time goes on meanwhile. What became ready is done after [`Process::resume`], in that order.
     pub fn pause(&self) {
+        self.runtime.world().trace().note(b'p', [self.id.index() as u64]);
         self.runtime.record(format_args!("{} paused", self.id));
         self.runtime.world().pause(self.id);
     }
 
     /// Lets a paused process go on.
     pub fn resume(&self) {
+        self.runtime.world().trace().note(b'r', [self.id.index() as u64]);
         self.runtime.record(format_args!("{} resumed", self.id));
         self.runtime.world().resume(self.id);
     }
@@ -146,7 +168,7 @@ impl Runtime for Process {
     }
 
     fn entropy(&self) -> u64 {
-        self.runtime.entropy()
+        self.entropy.lock().expect("nothing panics while it draws").u64(..)
     }
 }
 

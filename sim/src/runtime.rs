@@ -2,22 +2,20 @@
 
 use std::fmt;
 use std::future::Future;
-use std::hash::Hasher as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use buffer_core::Instant;
 use buffer_driver::{BoxFuture, Runtime};
-use fastrand::Rng;
-use siphasher::sip::SipHasher13;
 
 use crate::clock::SimClock;
+use crate::decisions::{Decision, Random};
 use crate::executor::World;
 use crate::process::{Join, Process, ProcessId, join};
 use crate::timer::Sleep;
 
 /// What a world is like, beside its seed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SimOptions {
     /// The time of day at which the world begins.
     pub start: SystemTime,
@@ -27,16 +25,26 @@ pub struct SimOptions {
     pub time_budget: Duration,
     /// How many steps one run may take before it counts as endless.
     pub step_budget: u64,
+    /// Whether the trace has lines for people. Its hash is the same either way.
+    pub keeps_lines: bool,
+    /// Whether [`SimRuntime::decisions`] tells all choices of the run.
+    pub records_decisions: bool,
+    /// Choices to be made otherwise: the number of each, counted from zero over
+    /// the whole run, and its value, taken modulo the number of possible ones.
+    pub changes: Vec<(u64, u64)>,
 }
 
 impl Default for SimOptions {
-    /// The first day of 2024, work that takes no time, one day, ten million steps.
+    /// The first day of 2024, work that takes no time, one day, ten million steps, lines, no changes.
     fn default() -> Self {
         Self {
             start: SystemTime::UNIX_EPOCH + Duration::from_secs(1_704_067_200),
             cpu_delay: Duration::ZERO,
             time_budget: Duration::from_secs(24 * 60 * 60),
             step_budget: 10_000_000,
+            keeps_lines: true,
+            records_decisions: false,
+            changes: Vec::new(),
         }
     }
 }
@@ -72,7 +80,7 @@ impl SimRuntime {
     /// A world of this seed that is not like others.
     #[must_use]
     pub fn with_options(seed: u64, options: SimOptions) -> Self {
-        Self { world: Arc::new(World::new(seed, options, stream(seed, "entropy"))) }
+        Self { world: Arc::new(World::new(seed, options)) }
     }
 
     /// Runs the world until `future` is done. What else is under way then stays where it is.
@@ -146,8 +154,20 @@ impl SimRuntime {
     /// It depends on the seed and the purpose alone, so that one more choice
     /// here changes none elsewhere.
     #[must_use]
-    pub fn random(&self, purpose: &str) -> Rng {
-        stream(self.world.seed, purpose)
+    pub fn random(&self, purpose: &str) -> Random {
+        Random::new(&self.world.trace, self.world.seed, purpose)
+    }
+
+    /// How many choices were made so far.
+    #[must_use]
+    pub fn decisions_made(&self) -> u64 {
+        self.world.trace().decisions.made()
+    }
+
+    /// All choices so far, if [`SimOptions::records_decisions`].
+    #[must_use]
+    pub fn decisions(&self) -> Vec<Decision> {
+        self.world.trace().decisions.recorded().to_vec()
     }
 
     /// The seed.
@@ -161,10 +181,17 @@ impl SimRuntime {
         self.world.drop_all_tasks();
     }
 
-    /// Adds a line to the trace, under the current time.
+    /// Adds a line to the trace, under the current time; nothing if no lines are kept.
     pub fn record(&self, line: fmt::Arguments<'_>) {
-        let now = self.elapsed();
-        self.world.trace().line(now, line);
+        if self.world.options.keeps_lines {
+            let now = self.elapsed();
+            self.world.trace().line(now, line);
+        }
+    }
+
+    /// Adds a number to the trace hash.
+    pub fn note(&self, value: u64) {
+        self.world.trace().note(b'n', [value]);
     }
 
     /// The lines of the trace so far.
@@ -173,7 +200,7 @@ impl SimRuntime {
         self.world.trace().lines().to_vec()
     }
 
-    /// One number for all that happened so far: the trace's lines, every step of a task, every draw of entropy.
+    /// One number for all that happened so far: every step of a task, every choice, every request and what it changed.
     #[must_use]
     pub fn trace_hash(&self) -> u64 {
         self.world.trace().hash()
@@ -183,6 +210,15 @@ impl SimRuntime {
     #[must_use]
     pub fn current_process(&self) -> ProcessId {
         self.world.state().current
+    }
+
+    /// Crashes a process, if it has not crashed before.
+    pub(crate) fn crash(&self, process: ProcessId) {
+        if self.world.mark_crashed(process) {
+            self.world.trace().note(b'c', [process.index() as u64]);
+            self.record(format_args!("{process} crashed"));
+            self.world.drop_tasks_of(process);
+        }
     }
 
     pub(crate) fn world(&self) -> &Arc<World> {
@@ -217,9 +253,7 @@ impl Runtime for SimRuntime {
     }
 
     fn entropy(&self) -> u64 {
-        let drawn = self.world.state().entropy.u64(..);
-        self.world.trace().note(b'e', drawn);
-        drawn
+        self.world.state().entropy.u64(..)
     }
 }
 
@@ -230,12 +264,6 @@ impl fmt::Debug for SimRuntime {
             .field("elapsed", &self.elapsed())
             .finish_non_exhaustive()
     }
-}
-
-fn stream(seed: u64, purpose: &str) -> Rng {
-    let mut hasher = SipHasher13::new_with_keys(seed, 0);
-    hasher.write(purpose.as_bytes());
-    Rng::with_seed(hasher.finish())
 }
 
 #[cfg(test)]

@@ -1,13 +1,21 @@
 //! A store in memory that does what a script says.
 
+mod active;
+mod applied;
 mod counts;
-mod fault;
+mod flight;
 mod latency;
+mod listing;
 mod objects;
+mod profile;
+mod request;
+mod rules;
 mod serve;
+mod shop;
+mod verdict;
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use buffer_core::format::Manifest;
@@ -17,20 +25,26 @@ use buffer_core::{
 };
 use buffer_driver::{BoxFuture, Store, StoreFailure};
 use bytes::Bytes;
-use fastrand::Rng;
 
-use crate::ProcessId;
 use crate::clock::SimClock;
-use crate::oneshot;
+use crate::decisions::Random;
 use crate::runtime::SimRuntime;
+use crate::slab::Slab;
 
-pub use counts::{Applied, Counts};
-pub use fault::{FaultGuard, Operation, Request, Verdict};
+pub use applied::{Applied, Change, Requester, Written};
+pub use counts::Counts;
 pub use latency::{Jitter, Latency};
-pub use objects::Profile;
+pub use profile::{ListingOrder, ModifiedTimes, Profile, Versions};
+pub use request::{Kind, Operation, Request};
+pub use rules::FaultGuard;
+pub use verdict::{Quirk, Verdict};
 
-use fault::{Rules, Short, is_batch};
+use active::Active;
+use applied::Observers;
+use flight::{Ask, Draft, Flight};
 use objects::{Objects, content_hash};
+use rules::Rules;
+use shop::Shop;
 
 /// A store of the world: exact compare-and-swap, and whatever faults the script asks for.
 ///
@@ -44,7 +58,7 @@ use objects::{Objects, content_hash};
 /// use buffer_sim::{Profile, SimRuntime, SimStore, Verdict};
 ///
 /// let runtime = SimRuntime::new(1);
-/// let store = SimStore::new(&runtime, Profile::Gcs);
+/// let store = SimStore::new(&runtime, Profile::GCS);
 /// let location = Location::new("queue/manifest");
 /// store.put_raw(&location, "first");
 /// store.put_raw(&location, "second");
@@ -63,6 +77,7 @@ struct Inner {
     runtime: SimRuntime,
     clock: SimClock,
     profile: Profile,
+    observers: Observers,
     state: Mutex<State>,
 }
 
@@ -70,23 +85,17 @@ struct State {
     objects: Objects,
     rules: Rules,
     latency: Latency,
-    random: Rng,
+    random: Random,
+    flights: Slab<Flight>,
     requests: u64,
     batch_writes_in_flight: u64,
     counts: Counts,
+    active: Active,
+    keeps_log: bool,
     log: Vec<Applied>,
-    #[allow(clippy::type_complexity)]
-    pub(crate) observer: Option<Box<dyn FnMut(Option<ProcessId>, &Location, &Bytes, i64) + Send>>,
 }
 
 impl SimStore {
-    pub(crate) fn observe(
-        &self,
-        observer: impl FnMut(Option<ProcessId>, &Location, &Bytes, i64) + Send + 'static,
-    ) {
-        self.inner.state().observer = Some(Box::new(observer));
-    }
-
     /// An empty store of this world, with no latency.
     #[must_use]
     pub fn new(runtime: &SimRuntime, profile: Profile) -> Self {
@@ -95,14 +104,17 @@ impl SimStore {
             rules: Rules::default(),
             latency: Latency::default(),
             random: runtime.random("store"),
+            flights: Slab::new(),
             requests: 0,
             batch_writes_in_flight: 0,
             counts: Counts::default(),
+            active: Active::default(),
+            keeps_log: true,
             log: Vec::new(),
-            observer: None,
         };
         let (runtime, clock) = (runtime.clone(), runtime.clock());
-        Self { inner: Arc::new(Inner { runtime, clock, profile, state: Mutex::new(state) }) }
+        let (observers, state) = (Observers::default(), Mutex::new(state));
+        Self { inner: Arc::new(Inner { runtime, clock, profile, observers, state }) }
     }
 
     /// Sets how long requests take from here on.
@@ -135,7 +147,44 @@ impl SimStore {
         self.inner.state().counts
     }
 
-    /// The writes that took effect, in that order.
+    /// Calls this for everything that takes effect, at the very moment.
+    ///
+    /// It may look into the store, but changes nothing in it.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    ///
+    /// use buffer_core::Location;
+    /// use buffer_sim::{Profile, SimRuntime, SimStore};
+    ///
+    /// let store = SimStore::new(&SimRuntime::new(1), Profile::S3);
+    /// let (sender, seen) = mpsc::channel();
+    /// store.observe(move |applied| sender.send(applied.location.clone()).expect("it is there"));
+    /// let location = Location::new("queue/manifest");
+    /// store.put_raw(&location, "first");
+    /// assert_eq!(seen.try_recv(), Ok(location));
+    /// ```
+    pub fn observe(&self, observer: impl FnMut(&Applied) + Send + 'static) {
+        self.inner.observers.add(Box::new(observer));
+    }
+
+    /// Sets whether [`SimStore::log`] holds what takes effect from here on. At first it does.
+    pub fn set_keeps_log(&self, keeps: bool) {
+        self.inner.state().keeps_log = keeps;
+    }
+
+    /// How often each fault changed what a process saw, by `"{fault}/{operation}"`, such as `"lost-reply/swap"`.
+    ///
+    /// A fault changed something if an answer other than the true one, or none
+    /// in time, reached a caller that still waited for it, or if the store
+    /// became something else. What the store refuses because of its
+    /// [`Profile`] counts as `"hot-key/..."`.
+    #[must_use]
+    pub fn active(&self) -> BTreeMap<&'static str, u64> {
+        self.inner.state().active.by_name()
+    }
+
+    /// What took effect, in that order.
     #[must_use]
     pub fn log(&self) -> Vec<Applied> {
         self.inner.state().log.clone()
@@ -169,21 +218,17 @@ impl SimStore {
 
     /// Writes an object at once, without a request.
     pub fn put_raw(&self, location: &Location, bytes: impl Into<Bytes>) -> Version {
-        let version = self.inner.store(None, location, bytes.into());
-        self.inner.runtime.record(format_args!("put {location} as {}", Short(&version)));
-        version
+        self.inner.at_once(|shop| shop.put(None, location, bytes.into()))
     }
 
     /// Removes an object at once, without a request; says whether there was one.
     pub fn remove(&self, location: &Location) -> bool {
-        let removed = self.inner.state().objects.remove(location);
-        self.inner.runtime.record(format_args!("removed {location}: {removed}"));
-        removed
+        self.inner.at_once(|shop| shop.remove(None, location))
     }
 
     /// Puts an object back to the bytes, or the absence, of this many changes ago, at once.
     ///
-    /// It is a change like any other: with [`Profile::Gcs`] the old bytes get a new version.
+    /// It is a change like any other: with [`Profile::GCS`] the old bytes get a new version.
     pub fn restore(&self, location: &Location, changes: usize) {
         let past = self.inner.state().objects.past(location, changes).cloned();
         match past {
@@ -196,25 +241,13 @@ impl SimStore {
         }
     }
 
-    /// Takes note of a request, and decides what becomes of it.
-    fn accept(&self, location: &Location, operation: Operation) -> (Request, Verdict) {
-        let inner = &self.inner;
-        let (process, time) = (inner.runtime.current_process(), inner.runtime.elapsed());
-        let (number, rules) = {
-            let mut state = inner.state();
-            state.requests += 1;
-            match &operation {
-                Operation::Write { bytes, .. } => state.counts.write_sent(location, *bytes),
-                Operation::Read { .. } => state.counts.read_sent(location),
-            }
-            (state.requests, state.rules.clone())
-        };
-        let request = Request { number, process, operation, location: location.clone(), time };
-        // A rule is somebody else's code: it may look into the store or crash a process.
-        let verdict = rules.judge(&request);
-        verdict.assert_fits(&request);
-        inner.runtime.record(format_args!("{request}: {verdict:?}"));
-        (request, verdict)
+    fn ask<R: flight::Reply + 'static>(
+        &self,
+        location: Location,
+        operation: Operation,
+        payload: Rope,
+    ) -> BoxFuture<'_, R> {
+        Box::pin(Ask::new(&self.inner, Draft { location, operation, payload }))
     }
 }
 
@@ -223,10 +256,18 @@ impl Inner {
         self.state.lock().expect("nothing panics while it holds the store")
     }
 
-    /// Writes an object, whatever was there.
-    fn store(&self, request: Option<u64>, location: &Location, bytes: Bytes) -> Version {
-        let (time, now) = (self.runtime.elapsed(), self.clock.unix_millis());
-        self.state().store(request, None, location, bytes, time, now)
+    /// Does something to the objects, without a request.
+    fn at_once<T>(&self, change: impl FnOnce(&mut Shop<'_>) -> T) -> T {
+        let now = (self.runtime.elapsed(), self.clock.unix_millis());
+        let (result, effects) = {
+            let mut state = self.state();
+            let State { objects, counts, random, .. } = &mut *state;
+            let mut shop = Shop::new(self, objects, counts, random, now);
+            let result = change(&mut shop);
+            (result, shop.into_effects())
+        };
+        self.tell(effects);
+        result
     }
 }
 
@@ -237,16 +278,8 @@ impl Store for SimStore {
         payload: Rope,
         condition: Condition,
     ) -> BoxFuture<'_, Result<WriteOutcome, StoreFailure>> {
-        let location = location.clone();
-        Box::pin(async move {
-            let operation = Operation::Write { condition, bytes: rope_len(&payload) };
-            let (request, verdict) = self.accept(&location, operation);
-            let _waiting = is_batch(&location).then(|| InFlight::begin(&self.inner));
-            let (reply, answer) = oneshot::channel();
-            let served = serve::write(Arc::clone(&self.inner), request, verdict, payload, reply);
-            self.inner.spawn(served);
-            answered(answer).await
-        })
+        let operation = Operation::Write { condition, bytes: rope_len(&payload) };
+        self.ask(location.clone(), operation, payload)
     }
 
     fn read(
@@ -254,29 +287,20 @@ impl Store for SimStore {
         location: &Location,
         unless: Option<Version>,
     ) -> BoxFuture<'_, Result<ReadOutcome, StoreFailure>> {
-        let location = location.clone();
-        Box::pin(async move {
-            let (request, verdict) = self.accept(&location, Operation::Read { unless });
-            let (reply, answer) = oneshot::channel();
-            self.inner.spawn(serve::read(Arc::clone(&self.inner), request, verdict, reply));
-            answered(answer).await
-        })
+        self.ask(location.clone(), Operation::Read { unless }, Rope::new())
     }
 
     fn list(
         &self,
-        _prefix: &Location,
-        _after: Option<ListCursor>,
+        prefix: &Location,
+        after: Option<ListCursor>,
     ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
-        Box::pin(async { Err(buffer_core::StoreErrorKind::Unsupported.into()) })
+        self.ask(prefix.clone(), Operation::List { after }, Rope::new())
     }
 
     fn delete(&self, locations: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {
-        let refused = locations
-            .iter()
-            .map(|_| Err(buffer_core::StoreErrorKind::Unsupported.into()))
-            .collect();
-        Box::pin(async { refused })
+        let first = locations.first().cloned().unwrap_or_else(|| Location::new(""));
+        self.ask(first, Operation::Delete { keys: locations }, Rope::new())
     }
 }
 
@@ -288,34 +312,7 @@ impl fmt::Debug for SimStore {
 
 impl fmt::Display for SimStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "simulated store ({:?})", self.inner.profile)
-    }
-}
-
-/// Waits for the answer, for ever if there will be none.
-async fn answered<T>(answer: oneshot::Receiver<T>) -> T {
-    match answer.await {
-        Some(answer) => answer,
-        None => pending().await,
-    }
-}
-
-/// A batch write that its caller waits for.
-struct InFlight<'a>(&'a Inner);
-
-impl<'a> InFlight<'a> {
-    fn begin(inner: &'a Inner) -> Self {
-        let mut state = inner.state();
-        state.batch_writes_in_flight += 1;
-        let most = state.counts.most_batch_writes_in_flight.max(state.batch_writes_in_flight);
-        state.counts.most_batch_writes_in_flight = most;
-        Self(inner)
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.state().batch_writes_in_flight -= 1;
+        write!(f, "simulated store ({})", self.inner.profile.name)
     }
 }
 

@@ -1,53 +1,112 @@
 //! Timers: what happens next when nothing can happen now.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use buffer_core::Instant;
 
 use crate::executor::World;
+use crate::slab::{Key, Slab};
 
-/// When a timer is due, and its number, by which timers of one time are told apart.
-pub(crate) type TimerKey = (Duration, u64);
+/// Something that is not a task and has things to do at certain times.
+pub(crate) trait Fire: Send + Sync {
+    /// Does what was to be done; `token` says what.
+    fn fire(self: Arc<Self>, token: u64);
+}
+
+/// What a timer sets off.
+pub(crate) enum Due {
+    Wake(Waker),
+    Fire(Arc<dyn Fire>, u64),
+}
+
+/// When a timer is due, its number, by which timers of one time are told apart, and where it is kept.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    deadline: Duration,
+    number: u64,
+    token: u64,
+}
 
 /// The timers of a world, in the order in which they fire: by time, then by age.
-#[derive(Default)]
 pub(crate) struct Timers {
-    waiting: BTreeMap<TimerKey, Waker>,
+    heap: BinaryHeap<Reverse<Entry>>,
+    waiting: Slab<Due>,
     created: u64,
 }
 
 impl Timers {
-    pub(crate) fn add(&mut self, deadline: Duration, waker: Waker) -> TimerKey {
+    pub(crate) const fn new() -> Self {
+        Self { heap: BinaryHeap::new(), waiting: Slab::new(), created: 0 }
+    }
+
+    pub(crate) fn add(&mut self, deadline: Duration, due: Due) -> Key {
         self.created += 1;
-        let key = (deadline, self.created);
-        self.waiting.insert(key, waker);
+        let key = self.waiting.insert(due);
+        self.heap.push(Reverse(Entry { deadline, number: self.created, token: key.token() }));
         key
     }
 
     /// Takes the next timer that is due at `horizon` or before.
-    pub(crate) fn take_due(&mut self, horizon: Duration) -> Option<(Duration, Waker)> {
-        let entry = self.waiting.first_entry()?;
-        let (deadline, _) = *entry.key();
-        (deadline <= horizon).then(|| (deadline, entry.remove()))
+    pub(crate) fn take_due(&mut self, horizon: Duration) -> Option<(Duration, Due)> {
+        loop {
+            let Reverse(next) = self.heap.peek()?;
+            let (deadline, key) = (next.deadline, Key::of_token(next.token));
+            if self.waiting.get_mut(key).is_some() && deadline > horizon {
+                return None;
+            }
+            self.heap.pop();
+            if let Some(due) = self.waiting.remove(key) {
+                return Some((deadline, due));
+            }
+        }
     }
 
-    pub(crate) fn next_deadline(&self) -> Option<Duration> {
-        self.waiting.first_key_value().map(|((deadline, _), _)| *deadline)
+    pub(crate) fn next_deadline(&mut self) -> Option<Duration> {
+        loop {
+            let Reverse(next) = self.heap.peek()?;
+            if self.waiting.get_mut(Key::of_token(next.token)).is_some() {
+                return Some(next.deadline);
+            }
+            self.heap.pop();
+        }
     }
 
-    /// Gives back the earlier waker, to be dropped where no lock is held.
-    fn replace(&mut self, key: TimerKey, waker: Waker) -> Option<Waker> {
-        self.waiting.get_mut(&key).map(|slot| std::mem::replace(slot, waker))
+    /// Gives back what it would have set off before, to be dropped where no lock is held.
+    fn replace(&mut self, key: Key, waker: &Waker) -> Option<Due> {
+        match self.waiting.get_mut(key)? {
+            Due::Wake(earlier) if earlier.will_wake(waker) => None,
+            due @ (Due::Wake(_) | Due::Fire(..)) => {
+                Some(std::mem::replace(due, Due::Wake(waker.clone())))
+            }
+        }
     }
 
-    fn remove(&mut self, key: TimerKey) -> Option<Waker> {
-        self.waiting.remove(&key)
+    fn remove(&mut self, key: Key) -> Option<Due> {
+        let removed = self.waiting.remove(key);
+        // What was taken back stays in the heap until most of the heap is of that kind.
+        if self.heap.len() > 64 && self.heap.len() > self.waiting.len() * 2 {
+            let Self { heap, waiting, .. } = self;
+            heap.retain(|Reverse(entry)| waiting.get_mut(Key::of_token(entry.token)).is_some());
+        }
+        removed
+    }
+
+    /// Takes everything that is not a task's; to be dropped where no lock is held.
+    pub(crate) fn take_fires(&mut self) -> Vec<Due> {
+        let is_fire = |due: &Due| match due {
+            Due::Fire(..) => true,
+            Due::Wake(_) => false,
+        };
+        let keys: Vec<Key> =
+            self.waiting.iter().filter(|(_, due)| is_fire(due)).map(|(key, _)| key).collect();
+        keys.into_iter().filter_map(|key| self.remove(key)).collect()
     }
 }
 
@@ -56,11 +115,11 @@ impl Timers {
 pub struct Sleep {
     world: Weak<World>,
     deadline: Duration,
-    timer: Option<TimerKey>,
+    timer: Option<Key>,
 }
 
 impl Sleep {
-    pub(crate) fn new(world: Weak<World>, deadline: Duration) -> Self {
+    pub(crate) const fn new(world: Weak<World>, deadline: Duration) -> Self {
         Self { world, deadline, timer: None }
     }
 
@@ -82,7 +141,6 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let Some(world) = self.world.upgrade() else { return Poll::Pending };
-        let waker = context.waker().clone();
         let deadline = self.deadline;
         let earlier = {
             let mut state = world.state();
@@ -90,9 +148,10 @@ impl Future for Sleep {
                 return Poll::Ready(());
             }
             match self.timer {
-                Some(key) => state.timers.replace(key, waker),
+                Some(key) => state.timers.replace(key, context.waker()),
                 None => {
-                    self.timer = Some(state.timers.add(deadline, waker));
+                    let due = Due::Wake(context.waker().clone());
+                    self.timer = Some(state.timers.add(deadline, due));
                     None
                 }
             }

@@ -1,42 +1,66 @@
-//! What happened, in order: lines for people, and one hash over everything.
+//! What happened, in order: one hash over everything, and lines for people.
 
 use std::fmt::{self, Write as _};
-use std::hash::Hasher as _;
 use std::time::Duration;
 
-use siphasher::sip::SipHasher13;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::decisions::Decisions;
+
+/// How many notes are hashed at one time.
+const BLOCK: usize = 1024;
 
 /// The record of one run.
-#[derive(Default)]
+///
+/// The hash covers compact notes, never text: it is the same whether or not
+/// lines are kept.
 pub(crate) struct Trace {
-    lines: Vec<String>,
-    hasher: SipHasher13,
+    /// The hash of all blocks before.
+    hash: u64,
+    block: [u8; BLOCK],
+    filled: usize,
+    lines: Option<Vec<String>>,
+    pub(crate) decisions: Decisions,
 }
 
 impl Trace {
+    pub(crate) fn new(keeps_lines: bool, decisions: Decisions) -> Self {
+        let lines = keeps_lines.then(Vec::new);
+        Self { hash: 0, block: [0; BLOCK], filled: 0, lines, decisions }
+    }
+
     /// Adds a line, and the time at which it happened.
     pub(crate) fn line(&mut self, now: Duration, text: fmt::Arguments<'_>) {
+        let Some(lines) = &mut self.lines else { return };
         let mut line = String::new();
         write!(line, "{}.{:09} {text}", now.as_secs(), now.subsec_nanos())
             .expect("a string takes everything");
-        self.hasher.write(line.as_bytes());
-        self.hasher.write(b"\n");
-        self.lines.push(line);
+        lines.push(line);
     }
 
-    /// Adds to the hash alone what would fill pages as lines. `kind` keeps what means different things apart.
-    pub(crate) fn note(&mut self, kind: u8, value: u64) {
-        // Byte order is spelled out: a trace hash is the same on every machine.
-        let mut bytes = [kind; 9];
-        bytes[1..].copy_from_slice(&value.to_le_bytes());
-        self.hasher.write(&bytes);
+    /// Adds to the hash. `kind` keeps what means different things apart.
+    pub(crate) fn note<const N: usize>(&mut self, kind: u8, values: [u64; N]) {
+        self.add(&[kind]);
+        for value in values {
+            // Byte order is spelled out: a trace hash is the same on every machine.
+            self.add(&value.to_le_bytes());
+        }
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        if self.filled + bytes.len() > BLOCK {
+            self.hash = xxh3_64_with_seed(&self.block[..self.filled], self.hash);
+            self.filled = 0;
+        }
+        self.block[self.filled..self.filled + bytes.len()].copy_from_slice(bytes);
+        self.filled += bytes.len();
     }
 
     pub(crate) fn lines(&self) -> &[String] {
-        &self.lines
+        self.lines.as_deref().unwrap_or_default()
     }
 
     pub(crate) fn hash(&self) -> u64 {
-        self.hasher.finish()
+        xxh3_64_with_seed(&self.block[..self.filled], self.hash)
     }
 }

@@ -167,7 +167,7 @@ fn a_skip_wakes_whoever_waits_for_what_is_skipped() {
         let _rule = queue.store.fault(move |request| {
             let is_bad = request.is_of_batch()
                 && *bad.get_or_insert_with(|| request.location.clone()) == request.location;
-            if is_bad { Verdict::Hang { applied: false } } else { Verdict::Pass }
+            if is_bad { Verdict::DropRequest } else { Verdict::Pass }
         });
         let next =
             start(&process, &consumer, |consumer| async move { consumer.next_batch().await });

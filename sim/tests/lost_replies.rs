@@ -57,7 +57,7 @@ fn lose_three_replies(verdict: Verdict) {
 /// errors or as conflicts at random; each is `Ok` and delivered once, in order.
 #[test]
 fn a_thousand_submissions_survive_random_lost_replies() {
-    for (seed, profile) in [(1, Profile::S3), (2, Profile::S3), (3, Profile::Gcs)] {
+    for (seed, profile) in [(1, Profile::S3), (2, Profile::S3), (3, Profile::GCS)] {
         let queue = Queue::with_profile(seed, ms(20), profile);
         let config = ProducerConfig { max_buffered_inputs: 2, ..ProducerConfig::default() };
         let producer = queue.producer(&config);

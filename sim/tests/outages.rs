@@ -28,8 +28,8 @@ fn failure_13_errors_that_pass_cost_nothing_but_time() {
         Verdict::Fail(Transient),
         Verdict::Fail(Throttled),
         Verdict::Fail(TimedOut),
-        Verdict::Hang { applied: false },
-        Verdict::Hang { applied: true },
+        Verdict::DropRequest,
+        Verdict::ApplyThenLoseReply,
         Verdict::ApplyThenFail(Transient),
         Verdict::ApplyThenConflict,
         Verdict::FalseConflict,
@@ -37,7 +37,10 @@ fn failure_13_errors_that_pass_cost_nothing_but_time() {
     for (name, is_kind) in KINDS {
         for way in ways {
             let is_read = name.contains("read") || name == "fetch";
-            let fits_reads = matches!(way, Verdict::Fail(_) | Verdict::Hang { .. });
+            let fits_reads = matches!(
+                way,
+                Verdict::Fail(_) | Verdict::DropRequest | Verdict::ApplyThenLoseReply
+            );
             if is_read && !fits_reads {
                 continue;
             }

@@ -1,11 +1,8 @@
 //! What a store was asked, and what it did.
 
-use std::time::Duration;
+use buffer_core::ReadOutcome;
 
-use buffer_core::{Location, ReadOutcome, Version};
-use bytes::Bytes;
-
-use super::fault::is_batch;
+use super::request::{Kind, Operation, Request};
 
 /// How many requests of which kind there were. Keys that end in `.batch` are batches, all others manifests.
 ///
@@ -40,6 +37,12 @@ pub struct Counts {
     pub manifest_reads_not_modified: u64,
     /// Manifest reads that were answered with "no such object".
     pub manifest_reads_missing: u64,
+    /// Pages of listings that were asked for.
+    pub lists: u64,
+    /// Deletions that were sent.
+    pub deletes: u64,
+    /// Objects that were deleted, whether or not anybody learnt of it.
+    pub objects_deleted: u64,
     /// Bytes of all writes that were sent.
     pub bytes_written: u64,
     /// Bytes of all reads that were answered.
@@ -52,36 +55,30 @@ impl Counts {
     /// How many requests were sent in all.
     #[must_use]
     pub const fn requests(&self) -> u64 {
-        self.batch_writes + self.batch_reads + self.swaps + self.manifest_reads
+        self.batch_writes
+            + self.batch_reads
+            + self.swaps
+            + self.manifest_reads
+            + self.lists
+            + self.deletes
     }
 
-    pub(super) fn write_sent(&mut self, location: &Location, bytes: usize) {
-        self.bytes_written += bytes as u64;
-        if is_batch(location) {
-            self.batch_writes += 1;
-        } else {
-            self.swaps += 1;
+    pub(super) fn sent(&mut self, request: &Request, kind: Kind) {
+        *match kind {
+            Kind::Put => &mut self.batch_writes,
+            Kind::Swap => &mut self.swaps,
+            Kind::ReadManifest => &mut self.manifest_reads,
+            Kind::ReadBatch => &mut self.batch_reads,
+            Kind::List => &mut self.lists,
+            Kind::Delete => &mut self.deletes,
+        } += 1;
+        if let Operation::Write { bytes, .. } = request.operation {
+            self.bytes_written += bytes as u64;
         }
     }
 
-    pub(super) fn read_sent(&mut self, location: &Location) {
-        if is_batch(location) {
-            self.batch_reads += 1;
-        } else {
-            self.manifest_reads += 1;
-        }
-    }
-
-    pub(super) fn write_stored(&mut self, location: &Location) {
-        self.swaps_stored += u64::from(!is_batch(location));
-    }
-
-    pub(super) fn write_conflicted(&mut self, location: &Location) {
-        self.swaps_conflicted += u64::from(!is_batch(location));
-    }
-
-    pub(super) fn read_answered(&mut self, location: &Location, outcome: &ReadOutcome) {
-        let of_manifest = u64::from(!is_batch(location));
+    pub(super) fn read_answered(&mut self, kind: Kind, outcome: &ReadOutcome) {
+        let of_manifest = u64::from(kind == Kind::ReadManifest);
         match outcome {
             ReadOutcome::Found(object) => {
                 self.bytes_read += object.bytes.len() as u64;
@@ -91,21 +88,4 @@ impl Counts {
             ReadOutcome::Missing => self.manifest_reads_missing += of_manifest,
         }
     }
-}
-
-/// A write that took effect.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Applied {
-    /// When, in virtual time since the world began.
-    pub time: Duration,
-    /// The number of its request; `None` for what the test wrote itself.
-    pub request: Option<u64>,
-    /// Which object.
-    pub location: Location,
-    /// The version that it made.
-    pub version: Version,
-    /// A hash of the contents: equal for equal bytes, whatever the versions are.
-    pub content_hash: u128,
-    /// The contents.
-    pub bytes: Bytes,
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fastrand::Rng;
+use crate::decisions::Random;
 
 /// How long requests take: one half of it before the store looks, the other half after.
 ///
@@ -60,7 +60,7 @@ impl Latency {
 }
 
 impl Jitter {
-    pub(crate) fn draw(&self, random: &mut Rng) -> Duration {
+    pub(crate) fn draw(&self, random: &mut Random) -> Duration {
         let up_to = u64::try_from(self.up_to.as_nanos()).unwrap_or(u64::MAX);
         let little = Duration::from_nanos(random.u64(..=up_to));
         let slow = self.slow_one_in > 0 && random.u32(..self.slow_one_in) == 0;

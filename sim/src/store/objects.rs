@@ -1,60 +1,112 @@
 //! What the store holds, and held.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::hash::Hasher as _;
+use std::fmt::Write as _;
+use std::ops::Bound;
+use std::time::Duration;
 
 use buffer_core::{Condition, Location, Object, ReadOutcome, UnixMillis, Version};
 use bytes::Bytes;
-use siphasher::sip128::{Hasher128 as _, SipHasher13};
+use xxhash_rust::xxh3::xxh3_128;
 
-/// How a store makes versions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Profile {
-    /// ETags that are hashes of the contents: equal bytes are equal versions.
-    S3,
-    /// Generations: each write of an object makes one that it never had.
-    Gcs,
-}
+use super::profile::{Profile, Versions};
+use crate::decisions::Random;
 
 /// One key: what it is now, and what it was.
 #[derive(Default)]
 struct Key {
-    /// Oldest first, `None` where there was no object; the last is now.
-    states: VecDeque<Option<Object>>,
-    /// Goes on after a removal, so that no generation comes twice.
-    generations: u64,
+    /// When it became what, oldest first, `None` where there was no object; the last is now.
+    states: VecDeque<(Duration, Option<Object>)>,
 }
 
 /// The objects of a store, changed one at a time.
 pub(super) struct Objects {
     profile: Profile,
     keys: BTreeMap<Location, Key>,
+    /// Counts the writes of the store, so that no generation comes twice.
+    generations: u64,
+    /// Keys that were removed, oldest first: some are remembered for those who see what is past.
+    removed: VecDeque<Location>,
 }
 
 impl Objects {
     /// How many states of one key are remembered, the present one included.
-    const REMEMBERED: usize = 64;
+    const REMEMBERED: usize = 32;
+    /// How many removed keys are remembered.
+    const REMEMBERED_KEYS: usize = 256;
 
     pub(super) const fn new(profile: Profile) -> Self {
-        Self { profile, keys: BTreeMap::new() }
+        Self { profile, keys: BTreeMap::new(), generations: 0, removed: VecDeque::new() }
     }
 
     pub(super) fn get(&self, location: &Location) -> Option<&Object> {
-        self.past(location, 0)
+        self.keys.get(location)?.now()
     }
 
     /// The object as it was this many changes ago, or as long ago as is remembered.
     pub(super) fn past(&self, location: &Location, changes: usize) -> Option<&Object> {
         let states = &self.keys.get(location)?.states;
         let index = states.len().saturating_sub(changes + 1);
-        states.get(index)?.as_ref()
+        states.get(index)?.1.as_ref()
     }
 
     pub(super) fn locations(&self) -> impl Iterator<Item = &Location> {
-        self.keys.keys().filter(|location| self.get(location).is_some())
+        self.keys.iter().filter(|(_, key)| key.now().is_some()).map(|(location, _)| location)
+    }
+
+    /// The objects under a prefix after a key, by key, as they were at a time; without one, as they are.
+    pub(super) fn under<'a>(
+        &'a self,
+        prefix: &Location,
+        after: Option<&Location>,
+        at: Option<Duration>,
+    ) -> impl Iterator<Item = (&'a Location, &'a Object)> + use<'a> {
+        let prefix = format!("{prefix}/");
+        let first = Location::new(prefix.as_str());
+        let start = match after {
+            Some(after) if *after >= first => Bound::Excluded(after.clone()),
+            Some(_) | None => Bound::Included(first),
+        };
+        self.keys
+            .range((start, Bound::Unbounded))
+            .take_while(move |(location, _)| location.as_str().starts_with(&prefix))
+            .filter_map(move |(location, key)| {
+                let object = match at {
+                    None => key.now(),
+                    Some(at) => key.at(at),
+                };
+                object.map(|object| (location, object))
+            })
+    }
+
+    /// An object that is not this one and ends alike, from the seed's choice.
+    pub(super) fn other(&self, location: &Location, choice: usize) -> Option<&Object> {
+        let (prefix, _) = location.as_str().rsplit_once('/')?;
+        let alike = |(other, object): (&Location, _)| (other != location).then_some(object);
+        let others = || self.under(&Location::new(prefix), None, None).filter_map(alike);
+        let count = others().take(64).count();
+        if count == 0 { None } else { others().nth(choice % count) }
+    }
+
+    /// One of the objects under a prefix that were deleted not long ago, as it was last.
+    pub(super) fn removed_under(
+        &self,
+        prefix: &Location,
+        random: &mut Random,
+    ) -> Option<(&Location, &Object)> {
+        let is_under = |key: &&Location| {
+            let rest = key.as_str().strip_prefix(prefix.as_str());
+            rest.is_some_and(|rest| rest.starts_with('/')) && self.get(key).is_none()
+        };
+        let removed: Vec<&Location> = self.removed.iter().filter(is_under).collect();
+        let location = *random.choice(&removed)?;
+        Some((location, self.past(location, 1)?))
     }
 
     pub(super) fn meets(&self, location: &Location, condition: &Condition) -> bool {
+        if !self.profile.honours_conditions {
+            return true;
+        }
         let current = self.get(location);
         match condition {
             Condition::Absent => current.is_none(),
@@ -62,39 +114,92 @@ impl Objects {
         }
     }
 
-    pub(super) fn put(&mut self, location: &Location, bytes: Bytes, now: UnixMillis) -> Version {
-        let key = self.keys.entry(location.clone()).or_default();
-        key.generations += 1;
-        let version = match self.profile {
-            Profile::S3 => Version::from_e_tag(format!("\"{:032x}\"", content_hash(&bytes))),
-            Profile::Gcs => {
-                Version { e_tag: None, generation: Some(key.generations.to_string().into()) }
-            }
-        };
-        let object = Object { bytes, version: version.clone(), last_modified: Some(now) };
-        key.become_now(Some(object));
-        version
+    /// Whether one more write to this key now is more than the store takes.
+    pub(super) fn is_too_hot(&self, location: &Location, time: Duration) -> bool {
+        self.profile.one_write_a_second
+            && self.keys.get(location).and_then(|key| key.states.back()).is_some_and(
+                |(changed, object)| object.is_some() && time < *changed + Duration::from_secs(1),
+            )
+    }
+
+    pub(super) fn put(
+        &mut self,
+        location: &Location,
+        bytes: Bytes,
+        content_hash: u128,
+        time: Duration,
+        now: UnixMillis,
+    ) -> &Object {
+        self.generations += 1;
+        let version = version(self.profile.versions, self.generations, content_hash);
+        let object = Object { bytes, version, last_modified: self.profile.modified(now) };
+        if !self.keys.contains_key(location) {
+            self.keys.insert(location.clone(), Key::default());
+        }
+        let key = self.keys.get_mut(location).expect("it was just added");
+        key.become_now(time, Some(object));
+        key.now().expect("it was just written")
     }
 
     /// Says whether there was something to remove.
-    pub(super) fn remove(&mut self, location: &Location) -> bool {
-        let exists = self.get(location).is_some();
-        if let (true, Some(key)) = (exists, self.keys.get_mut(location)) {
-            key.become_now(None);
+    pub(super) fn remove(&mut self, location: &Location, time: Duration) -> bool {
+        let Some(key) = self.keys.get_mut(location) else { return false };
+        if key.now().is_none() {
+            return false;
         }
-        exists
+        key.become_now(time, None);
+        self.removed.push_back(location.clone());
+        if self.removed.len() > Self::REMEMBERED_KEYS
+            && let Some(forgotten) = self.removed.pop_front()
+            && self.get(&forgotten).is_none()
+        {
+            self.keys.remove(&forgotten);
+        }
+        true
     }
 }
 
 impl Key {
-    fn become_now(&mut self, state: Option<Object>) {
+    fn now(&self) -> Option<&Object> {
+        self.states.back()?.1.as_ref()
+    }
+
+    fn at(&self, time: Duration) -> Option<&Object> {
+        let (_, state) = self.states.iter().rev().find(|(changed, _)| *changed <= time)?;
+        state.as_ref()
+    }
+
+    fn become_now(&mut self, time: Duration, state: Option<Object>) {
         if self.states.is_empty() {
-            self.states.push_back(None);
+            self.states.push_back((Duration::ZERO, None));
         }
-        self.states.push_back(state);
+        self.states.push_back((time, state));
         if self.states.len() > Objects::REMEMBERED {
             self.states.pop_front();
         }
+    }
+}
+
+fn version(versions: Versions, generation: u64, content_hash: u128) -> Version {
+    let tag = |text: std::fmt::Arguments<'_>| {
+        let mut tag = String::with_capacity(40);
+        tag.write_fmt(text).expect("a string takes everything");
+        Some(tag.into())
+    };
+    match versions {
+        Versions::ContentHash => {
+            Version { e_tag: tag(format_args!("\"{content_hash:032x}\"")), generation: None }
+        }
+        Versions::UniqueTag => {
+            Version { e_tag: tag(format_args!("\"0x{generation:x}\"")), generation: None }
+        }
+        Versions::Generation => {
+            Version { e_tag: None, generation: tag(format_args!("{generation}")) }
+        }
+        Versions::Both => Version {
+            e_tag: tag(format_args!("\"{generation:x}\"")),
+            generation: tag(format_args!("{generation}")),
+        },
     }
 }
 
@@ -107,7 +212,5 @@ pub(super) fn read(object: Option<&Object>, unless: Option<&Version>) -> ReadOut
 }
 
 pub(super) fn content_hash(bytes: &[u8]) -> u128 {
-    let mut hasher = SipHasher13::new();
-    hasher.write(bytes);
-    hasher.finish128().as_u128()
+    xxh3_128(bytes)
 }

@@ -1,267 +1,275 @@
 //! A request on the store's side, from its arrival to its answer.
 
-use std::fmt;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
-use buffer_core::{
-    Condition, Location, Object, ReadOutcome, Rope, StoreErrorKind, UnixMillis, Version,
-    WriteOutcome,
-};
-use buffer_driver::{Runtime as _, StoreFailure};
-use bytes::Bytes;
+use buffer_core::{ReadOutcome, WriteOutcome};
+use xxhash_rust::xxh3::xxh3_64;
 
-use super::counts::Applied;
-use super::fault::{Operation, Request, Short, Verdict};
-use super::{Inner, State, content_hash, objects};
-use crate::oneshot::Sender;
+use super::applied::{Applied, Change};
+use super::flight::{Answer, Caller, Draft, Flight, Stage};
+use super::request::{Kind, Operation, Request, Short};
+use super::shop::Shop;
+use super::verdict::{Fault, Verdict};
+use super::{Inner, State};
+use crate::process::Moment;
+use crate::slab::Key;
+use crate::timer::{Due, Fire};
 
 /// How long a request is under way before and after the store looks.
 struct Ways {
     there: Duration,
     back: Duration,
+    /// What a fault adds before, and after.
+    extra: (Duration, Duration),
 }
 
-/// Serves a write; the reply is dropped unused if there is to be no answer.
-pub(super) async fn write(
-    inner: Arc<Inner>,
-    request: Request,
-    verdict: Verdict,
-    payload: Rope,
-    reply: Sender<Result<WriteOutcome, StoreFailure>>,
-) {
-    let ways = inner.ways(&request, verdict);
-    inner.runtime.sleep(ways.there).await;
-    let (answer, late) = match verdict {
-        Verdict::Pass | Verdict::Delay(_) => (inner.apply(&request, &payload), None),
-        Verdict::Fail(kind) => (Err(failure(kind, &request)), None),
-        Verdict::Throttle => (Err(failure(StoreErrorKind::Throttled, &request)), None),
-        Verdict::ApplyThenFail(kind) => {
-            let _lost = inner.apply(&request, &payload);
-            (Err(failure(kind, &request)), None)
+impl Fire for Inner {
+    fn fire(self: Arc<Self>, token: u64) {
+        let key = Key::of_token(token);
+        let stage = self.state().flights.get_mut(key).map(|flight| flight.stage);
+        match stage {
+            Some(Stage::There) => self.arrive(key),
+            Some(Stage::Back) => self.answer(key),
+            Some(Stage::Again) => self.arrive_again(key),
+            Some(Stage::Over) | None => {}
         }
-        Verdict::ApplyThenConflict => {
-            let applied = inner.apply(&request, &payload);
-            (applied.map(|_| WriteOutcome::Conflict), None)
-        }
-        Verdict::FalseConflict => (Ok(WriteOutcome::Conflict), None),
-        Verdict::ApplyLate { reply, after } => (Err(failure(reply, &request)), Some(after)),
-        Verdict::Hang { applied } => {
-            if applied {
-                let _lost = inner.apply(&request, &payload);
-            }
-            return;
-        }
-        Verdict::Stale(_) | Verdict::Corrupt { .. } | Verdict::Truncate(_) => {
-            unreachable!("a verdict fits its request")
-        }
-    };
-    inner.runtime.sleep(ways.back).await;
-    if let Ok(WriteOutcome::Conflict) = answer {
-        inner.state().counts.write_conflicted(&request.location);
     }
-    inner.record_answer(&request, &answer);
-    reply.send(answer);
-    if let Some(after) = late {
-        inner.runtime.sleep(after).await;
-        let _late = inner.apply(&request, &payload);
-    }
-}
-
-/// Serves a read; the reply is dropped unused if there is to be no answer.
-pub(super) async fn read(
-    inner: Arc<Inner>,
-    request: Request,
-    verdict: Verdict,
-    reply: Sender<Result<ReadOutcome, StoreFailure>>,
-) {
-    let ways = inner.ways(&request, verdict);
-    inner.runtime.sleep(ways.there).await;
-    let answer = match verdict {
-        Verdict::Pass | Verdict::Delay(_) => inner.look(&request, 0),
-        Verdict::Stale(changes) => inner.look(&request, changes),
-        Verdict::Corrupt { offset, mask } => inner
-            .look(&request, 0)
-            .map(|outcome| damaged(outcome, |bytes| flip(bytes, offset, mask))),
-        Verdict::Truncate(length) => {
-            inner.look(&request, 0).map(|outcome| damaged(outcome, |bytes| bytes.truncate(length)))
-        }
-        Verdict::Fail(kind) | Verdict::ApplyThenFail(kind) => Err(failure(kind, &request)),
-        Verdict::Throttle => Err(failure(StoreErrorKind::Throttled, &request)),
-        Verdict::Hang { .. } => return,
-        Verdict::ApplyThenConflict | Verdict::FalseConflict | Verdict::ApplyLate { .. } => {
-            unreachable!("a verdict fits its request")
-        }
-    };
-    let transfer = match &answer {
-        Ok(ReadOutcome::Found(object)) => inner.transfer(object.bytes.len()),
-        Ok(ReadOutcome::NotModified | ReadOutcome::Missing) | Err(_) => Duration::ZERO,
-    };
-    inner.runtime.sleep(ways.back + transfer).await;
-    if let Ok(outcome) = &answer {
-        inner.state().counts.read_answered(&request.location, outcome);
-    }
-    inner.record_answer(&request, &answer);
-    reply.send(answer);
 }
 
 impl Inner {
-    pub(super) fn spawn(&self, served: impl Future<Output = ()> + Send + 'static) {
-        self.runtime.spawn(Box::pin(served));
+    /// Takes a request, decides what becomes of it, and sets it on its way.
+    pub(super) fn send(self: &Arc<Self>, draft: Draft) -> Key {
+        let Draft { location, operation, payload } = draft;
+        let (process, time, nth) = {
+            let mut world = self.runtime.world().state();
+            let process = world.current;
+            (process, world.now, world.count_request(process))
+        };
+        let mut request = Request { number: 0, process, operation, location, time };
+        let kind = request.kind();
+        let rules = {
+            let mut state = self.state();
+            state.requests += 1;
+            request.number = state.requests;
+            state.counts.sent(&request, kind);
+            state.rules.clone()
+        };
+        // A rule is somebody else's code: it may look into the store or crash a process.
+        let verdict = rules.judge(&request);
+        verdict.assert_fits(&request);
+        self.note_sent(&request, kind, verdict);
+        let (key, arrival) = {
+            let mut state = self.state();
+            let ways = state.ways(&request, verdict);
+            if kind == Kind::Put {
+                state.batch_writes_in_flight += 1;
+                let now = state.batch_writes_in_flight;
+                let most = &mut state.counts.most_batch_writes_in_flight;
+                *most = (*most).max(now);
+            }
+            let flight = Flight {
+                kind,
+                nth,
+                verdict,
+                payload,
+                stage: Stage::There,
+                back: ways.back + ways.extra.1,
+                usual_end: time + ways.there + ways.back,
+                answer: None,
+                caller: Caller::Waiting(None),
+                altered_by: None,
+                request,
+            };
+            (state.flights.insert(flight), time + ways.there + ways.extra.0)
+        };
+        self.set_timer(key, arrival);
+        self.crash_at(process, nth, Moment::Sent);
+        key
     }
 
-    fn transfer(&self, bytes: usize) -> Duration {
-        self.state().latency.transfer(bytes)
+    fn note_sent(&self, request: &Request, kind: Kind, verdict: Verdict) {
+        let about = xxh3_64(request.location.as_str().as_bytes());
+        let whose = (request.process.index() as u64) << 16
+            | (kind as u64) << 8
+            | verdict.fault().map_or(0xff, |fault| fault as u64);
+        self.runtime.world().trace().note(b's', [request.number, whose, about]);
+        self.runtime.record(format_args!("{request}: {verdict:?}"));
     }
 
-    fn ways(&self, request: &Request, verdict: Verdict) -> Ways {
+    fn set_timer(self: &Arc<Self>, key: Key, at: Duration) {
+        let target: Arc<dyn Fire> = Arc::<Self>::clone(self);
+        self.runtime.world().state().timers.add(at, Due::Fire(target, key.token()));
+    }
+
+    fn crash_at(&self, process: crate::ProcessId, nth: u64, moment: Moment) {
+        if self.runtime.world().state().crashes_at(process, nth, moment) {
+            self.runtime.crash(process);
+        }
+    }
+
+    /// The store looks at a request, and does what it asks for.
+    fn arrive(self: &Arc<Self>, key: Key) {
+        let (time, wall) = (self.runtime.elapsed(), self.clock.unix_millis());
         let mut state = self.state();
-        let State { latency, random, .. } = &mut *state;
-        let jitter = latency.jitter.map_or(Duration::ZERO, |jitter| jitter.draw(random));
-        let (fixed, upload) = match request.operation {
-            Operation::Write { bytes, .. } => (latency.write, latency.transfer(bytes)),
-            Operation::Read { .. } => (latency.read, Duration::ZERO),
+        let State { flights, objects, counts, random, latency, .. } = &mut *state;
+        let flight = flights.get_mut(key).expect("it is on its way");
+        let mut shop = Shop::new(self, objects, counts, random, (time, wall));
+        let (mut answer, is_altered) = shop.serve(flight);
+        let (effects, is_hot) = (shop.effects, shop.is_hot);
+        flight.altered_by = match (is_hot, is_altered) {
+            (true, _) => Some(Fault::HotKey),
+            (false, true) => flight.verdict.fault(),
+            (false, false) => None,
         };
-        let extra = if let Verdict::Delay(extra) = verdict { extra } else { Duration::ZERO };
-        let back = (fixed + jitter) / 2;
-        Ways { there: fixed + jitter - back + upload + extra, back }
-    }
-
-    /// The moment at which a write takes effect, or does not.
-    fn apply(&self, request: &Request, payload: &Rope) -> Result<WriteOutcome, StoreFailure> {
-        let Request { number, location, operation, .. } = request;
-        let Operation::Write { condition, .. } = operation else {
-            unreachable!("only writes are applied")
-        };
-        if let Err(error) = location.validate() {
-            return Err(StoreFailure::new(StoreErrorKind::InvalidLocation, error));
-        }
-        let (time, now) = (self.runtime.elapsed(), self.clock.unix_millis());
-        let bytes = Bytes::from(payload.concat());
-        let outcome =
-            self.state().swap(*number, request.process, location, condition, bytes, time, now);
-        match &outcome {
-            WriteOutcome::Stored(version) => {
-                self.runtime.record(format_args!("#{number} stored {}", Short(version)));
+        let transfer = match &answer {
+            Some(Answer::Read(Ok(ReadOutcome::Found(object)))) => {
+                latency.transfer(object.bytes.len())
             }
-            WriteOutcome::Conflict => self.runtime.record(format_args!("#{number} not stored")),
-        }
-        Ok(outcome)
-    }
-
-    /// The moment at which a read sees the object.
-    fn look(&self, request: &Request, changes: usize) -> Result<ReadOutcome, StoreFailure> {
-        let Operation::Read { unless } = &request.operation else {
-            unreachable!("only reads look")
+            Some(_) | None => Duration::ZERO,
         };
-        if let Err(error) = request.location.validate() {
-            return Err(StoreFailure::new(StoreErrorKind::InvalidLocation, error));
+        let number = flight.request.number;
+        let (process, nth, is_write) =
+            (flight.request.process, flight.nth, flight.request.is_write());
+        let back = flight.back + transfer;
+        let is_answered = answer.is_some();
+        flight.answer = answer.take();
+        // A request that is dropped never came here.
+        let looked = flight.verdict != Verdict::DropRequest;
+        state.go_on(key, if is_answered { Stage::Back } else { Stage::Over });
+        drop(state);
+        if looked && is_write && effects.is_empty() {
+            self.runtime.record(format_args!("#{number} not stored"));
         }
-        let state = self.state();
-        Ok(objects::read(state.objects.past(&request.location, changes), unless.as_ref()))
+        self.tell(effects);
+        if looked {
+            self.crash_at(process, nth, Moment::Applied);
+        }
+        if is_answered && back.is_zero() {
+            self.answer(key);
+        } else if is_answered {
+            self.set_timer(key, time + back);
+        }
     }
 
-    fn record_answer<T: Answer>(&self, request: &Request, answer: &Result<T, StoreFailure>) {
-        let number = request.number;
+    /// The answer reaches the caller, if it still waits.
+    fn answer(self: &Arc<Self>, key: Key) {
+        let crash = {
+            let mut state = self.state();
+            let Some(flight) = state.flights.get_mut(key) else { return };
+            (flight.request.process, flight.nth)
+        };
+        self.crash_at(crash.0, crash.1, Moment::Answered);
+        let time = self.runtime.elapsed();
+        let mut state = self.state();
+        let State { flights, counts, active, .. } = &mut *state;
+        let flight = flights.get_mut(key).expect("it has an answer to bring");
+        let answer = flight.answer.as_ref().expect("it was served");
         match answer {
-            Ok(outcome) => self.runtime.record(format_args!("#{number} answers {}", Told(outcome))),
-            Err(failure) => {
-                self.runtime.record(format_args!("#{number} answers {:?}", failure.kind));
+            Answer::Write(Ok(WriteOutcome::Conflict)) => {
+                counts.swaps_conflicted += u64::from(flight.kind == Kind::Swap);
             }
+            Answer::Read(Ok(outcome)) => counts.read_answered(flight.kind, outcome),
+            Answer::Write(_) | Answer::Read(_) | Answer::List(_) | Answer::Delete(_) => {}
+        }
+        self.runtime.world().trace().note(b'a', [flight.request.number, answer.code()]);
+        self.runtime.record(format_args!("#{} answers {answer}", flight.request.number));
+        let mut waker: Option<Waker> = None;
+        if let Caller::Waiting(waiting) = &mut flight.caller {
+            waker = waiting.take();
+            flight.caller = Caller::Answered;
+            if let Some(fault) = flight.altered_by.take() {
+                active.count(fault, flight.kind);
+            }
+        }
+        let again = flight.verdict.comes_again();
+        state.go_on(key, if again.is_some() { Stage::Again } else { Stage::Over });
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        if let Some(after) = again {
+            self.set_timer(key, time + after);
+        }
+    }
+
+    /// A write or a deletion reaches the store after its caller was answered.
+    fn arrive_again(self: &Arc<Self>, key: Key) {
+        let (time, wall) = (self.runtime.elapsed(), self.clock.unix_millis());
+        let mut state = self.state();
+        let State { flights, objects, counts, random, active, .. } = &mut *state;
+        let flight = flights.get_mut(key).expect("it is on its way");
+        let mut shop = Shop::new(self, objects, counts, random, (time, wall));
+        match &flight.request.operation {
+            Operation::Write { .. } => drop(shop.write(&flight.request, &flight.payload)),
+            Operation::Delete { keys } => drop(shop.delete(&flight.request, keys, &[])),
+            Operation::Read { .. } | Operation::List { .. } => {}
+        }
+        let effects = shop.effects;
+        if let (false, Some(fault)) = (effects.is_empty(), flight.verdict.fault()) {
+            active.count(fault, flight.kind);
+        }
+        state.go_on(key, Stage::Over);
+        drop(state);
+        self.tell(effects);
+    }
+
+    /// Tells of what took effect.
+    pub(super) fn tell(&self, effects: Vec<Applied>) {
+        for applied in effects {
+            self.tell_one(applied);
+        }
+    }
+
+    fn tell_one(&self, applied: Applied) {
+        let Applied { request, location, change, .. } = &applied;
+        let number = request.map_or(0, |request| request.number);
+        let about = xxh3_64(location.as_str().as_bytes());
+        let (low, high) = match change {
+            Change::Written(written) => {
+                let hash = written.content_hash;
+                (hash as u64, (hash >> 64) as u64)
+            }
+            Change::Deleted => (0, 0),
+        };
+        let time = u64::try_from(applied.time.as_nanos()).unwrap_or(u64::MAX);
+        self.runtime.world().trace().note(b'w', [number, about, low, high, time]);
+        match (request, change) {
+            (Some(request), Change::Written(written)) => {
+                let (number, version) = (request.number, Short(&written.version));
+                self.runtime.record(format_args!("#{number} stored {version}"));
+            }
+            (None, Change::Written(written)) => {
+                let version = Short(&written.version);
+                self.runtime.record(format_args!("put {location} as {version}"));
+            }
+            (Some(request), Change::Deleted) => {
+                self.runtime.record(format_args!("#{} deleted {location}", request.number));
+            }
+            (None, Change::Deleted) => {
+                self.runtime.record(format_args!("removed {location}"));
+            }
+        }
+        self.observers.tell(&applied);
+        let mut state = self.state();
+        if state.keeps_log {
+            state.log.push(applied);
         }
     }
 }
 
 impl State {
-    pub(super) fn store(
-        &mut self,
-        request: Option<u64>,
-        by: Option<crate::ProcessId>,
-        location: &Location,
-        bytes: Bytes,
-        time: Duration,
-        now: UnixMillis,
-    ) -> Version {
-        if let Some(observer) = &mut self.observer {
-            observer(by, location, &bytes, now.0);
-        }
-        let content_hash = content_hash(&bytes);
-        let version = self.objects.put(location, bytes.clone(), now);
-        let (location, made) = (location.clone(), version.clone());
-        self.log.push(Applied { time, request, location, version: made, content_hash, bytes });
-        version
-    }
-
-    fn swap(
-        &mut self,
-        number: u64,
-        by: crate::ProcessId,
-        location: &Location,
-        condition: &Condition,
-        bytes: Bytes,
-        time: Duration,
-        now: UnixMillis,
-    ) -> WriteOutcome {
-        if !self.objects.meets(location, condition) {
-            return WriteOutcome::Conflict;
-        }
-        self.counts.write_stored(location);
-        WriteOutcome::Stored(self.store(Some(number), Some(by), location, bytes, time, now))
-    }
-}
-
-fn failure(kind: StoreErrorKind, request: &Request) -> StoreFailure {
-    StoreFailure::new(kind, format!("injected into request {}", request.number))
-}
-
-fn damaged(outcome: ReadOutcome, damage: impl FnOnce(&mut Vec<u8>)) -> ReadOutcome {
-    match outcome {
-        ReadOutcome::Found(object) => {
-            let mut bytes = Vec::from(object.bytes);
-            damage(&mut bytes);
-            ReadOutcome::Found(Object { bytes: bytes.into(), ..object })
-        }
-        ReadOutcome::NotModified => ReadOutcome::NotModified,
-        ReadOutcome::Missing => ReadOutcome::Missing,
-    }
-}
-
-fn flip(bytes: &mut [u8], offset: usize, mask: u8) {
-    if !bytes.is_empty() {
-        bytes[offset % bytes.len()] ^= mask;
-    }
-}
-
-/// An answer as a trace shows it.
-trait Answer {
-    fn tell(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
-}
-
-struct Told<'a, T>(&'a T);
-
-impl<T: Answer> fmt::Display for Told<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.tell(f)
-    }
-}
-
-impl Answer for WriteOutcome {
-    fn tell(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Stored(version) => write!(f, "stored {}", Short(version)),
-            Self::Conflict => f.write_str("conflict"),
-        }
-    }
-}
-
-impl Answer for ReadOutcome {
-    fn tell(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Found(object) => {
-                write!(f, "{} bytes of {}", object.bytes.len(), Short(&object.version))
-            }
-            Self::NotModified => f.write_str("not modified"),
-            Self::Missing => f.write_str("missing"),
-        }
+    fn ways(&mut self, request: &Request, verdict: Verdict) -> Ways {
+        let Self { latency, random, .. } = self;
+        let jitter = latency.jitter.map_or(Duration::ZERO, |jitter| jitter.draw(random));
+        let (fixed, upload) = match request.operation {
+            Operation::Write { bytes, .. } => (latency.write, latency.transfer(bytes)),
+            Operation::Delete { .. } => (latency.write, Duration::ZERO),
+            Operation::Read { .. } | Operation::List { .. } => (latency.read, Duration::ZERO),
+        };
+        let extra = verdict.delays();
+        let back = (fixed + jitter) / 2;
+        Ways { there: fixed + jitter - back + upload, back, extra }
     }
 }

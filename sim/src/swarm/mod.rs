@@ -22,16 +22,23 @@
 //! Cases 1 to 4 are what a later reading proves about a swap without a reply; see `judge` in
 //! the core's `producer::attempt`.
 
+mod clocks;
 mod consumers;
 mod database;
+mod doom;
+mod excuse;
 mod exemption;
 mod faults;
+mod foreign;
 mod invariant;
+mod kinds;
+mod operators;
 mod options;
 mod oracles;
 mod plan;
 mod producers;
 mod report;
+mod run;
 mod tap;
 mod world;
 
@@ -39,10 +46,12 @@ use std::time::Duration;
 
 use buffer_core::Location;
 
+use crate::Random;
+
 pub use invariant::{Invariant, NoSuchInvariant};
 pub use options::{Change, Load, Options};
 pub use report::{Failure, Report};
-pub use world::run;
+pub use run::run;
 
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -52,6 +61,9 @@ const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+/// The key of the queue's manifest.
+const MANIFEST: &str = "ingest/manifest";
+
 fn manifest() -> Location {
-    Location::from("ingest/manifest")
+    Location::from(MANIFEST)
 }

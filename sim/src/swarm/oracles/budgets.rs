@@ -6,22 +6,12 @@ use std::time::Duration;
 use buffer_core::Location;
 
 use super::{Map, Oracles, Role};
+use crate::Kind as Asked;
 use crate::ProcessId;
 use crate::swarm::Invariant::{BoundedMemory, BoundedRequests};
 
 /// How many requests in a row about one thing one process may see fail within a second.
 const FAILURES_A_SECOND: usize = 10;
-
-/// What a request is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
-    Put,
-    Swap,
-    ReadManifest,
-    ReadBatch,
-    List,
-    Delete,
-}
 
 /// What one process asks for, and holds.
 #[derive(Debug, Default)]

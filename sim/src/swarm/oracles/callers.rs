@@ -36,6 +36,11 @@ impl Oracles {
         self.hold(process, bytes);
     }
 
+    /// What a caller was told, if it was.
+    pub(crate) fn outcome(&self, number: u64) -> Option<Outcome> {
+        self.submissions.get(usize::try_from(number).ok()?)?.outcome
+    }
+
     /// A caller was told.
     pub(crate) fn settled(&mut self, number: u64, outcome: Outcome) {
         let Some(submission) = self.submission(number) else { return };

@@ -43,7 +43,6 @@ use super::Invariant;
 use super::exemption::Exemption;
 use crate::ProcessId;
 
-pub(crate) use budgets::Asked;
 use budgets::Spending;
 use raw::{RawManifest, RawMetadata};
 

@@ -5,11 +5,11 @@ use bytes::Bytes;
 
 use super::raw::{self, RawEntry, RawManifest};
 use super::{Batch, BatchNumber, Oracles, Role};
-use crate::ProcessId;
 use crate::swarm::Invariant::{
     Acks, Agreement, DurableAck, Fencing, NoPhantom, NoRepeats, SafeCollection, Sequences,
 };
 use crate::swarm::exemption::Exemption;
+use crate::{Applied, Change, ProcessId};
 
 /// How many characters a ULID has.
 const ULID: usize = 26;
@@ -22,6 +22,25 @@ impl Oracles {
         name.is_some_and(|name| {
             name.len() == ULID && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
         })
+    }
+
+    /// How often the queue changed hands.
+    pub(crate) const fn epoch(&self) -> u64 {
+        self.manifest.epoch
+    }
+
+    /// Something took effect in the store.
+    pub(crate) fn applied(&mut self, applied: &Applied) {
+        let by = applied.request.map(|request| request.process);
+        match &applied.change {
+            Change::Written(written) => {
+                let told = written.last_modified.map(|told| told.0);
+                let now = told
+                    .unwrap_or_else(|| i64::try_from(applied.time.as_millis()).unwrap_or(i64::MAX));
+                self.written(by, &applied.location, &written.bytes, now);
+            }
+            Change::Deleted => self.deleted(by, &applied.location),
+        }
     }
 
     /// An object was written. `by` is nobody when it was an operator; `now` is the store's clock.

@@ -1,0 +1,99 @@
+//! Listings, page by page.
+
+use std::time::Duration;
+
+use buffer_core::{ListCursor, ListPage, ListedObject, Location, Object};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::objects::Objects;
+use super::profile::{ListingOrder, Profile};
+use super::verdict::Quirk;
+use crate::decisions::Random;
+
+/// Where a page begins, as the store reads its own cursor.
+struct Start {
+    /// What the order of this listing depends on.
+    salt: u32,
+    after: Option<Location>,
+}
+
+impl Start {
+    /// `None` for a cursor that this store did not make.
+    fn read(cursor: Option<&ListCursor>, random: &mut Random) -> Option<Self> {
+        let Some(ListCursor(text)) = cursor else {
+            return Some(Self { salt: random.u32(..), after: None });
+        };
+        let (salt, after) = text.split_once(':')?;
+        let salt = u32::from_str_radix(salt, 16).ok()?;
+        Some(Self { salt, after: Some(Location::new(after)) })
+    }
+}
+
+/// One page as the store has it now, or had it then; `None` if the cursor is not one of its own.
+pub(super) fn page(
+    objects: &Objects,
+    profile: &Profile,
+    prefix: &Location,
+    cursor: Option<&ListCursor>,
+    at: Option<Duration>,
+    random: &mut Random,
+) -> Option<ListPage> {
+    let Start { salt, after } = Start::read(cursor, random)?;
+    let size = profile.page_size.max(1);
+    let (found, more): (Vec<(&Location, &Object)>, bool) = match profile.listing {
+        ListingOrder::Sorted => {
+            let mut rest = objects.under(prefix, after.as_ref(), at);
+            let found = rest.by_ref().take(size).collect();
+            (found, rest.next().is_some())
+        }
+        ListingOrder::Arbitrary => {
+            let rank = |key: &Location| {
+                (xxh3_64_with_seed(key.as_str().as_bytes(), salt.into()), key.clone())
+            };
+            let start = after.as_ref().map(&rank);
+            let rest = objects.under(prefix, None, at).map(|object| (rank(object.0), object));
+            let mut rest: Vec<_> =
+                rest.filter(|(rank, _)| start.as_ref().is_none_or(|start| rank > start)).collect();
+            rest.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+            let more = rest.len() > size;
+            (rest.into_iter().take(size).map(|(_, object)| object).collect(), more)
+        }
+    };
+    let next = match found.last() {
+        Some((last, _)) if more => Some(ListCursor(format!("{salt:08x}:{last}").into())),
+        Some(_) | None => None,
+    };
+    Some(ListPage { objects: found.into_iter().map(listed).collect(), next })
+}
+
+fn listed((location, object): (&Location, &Object)) -> ListedObject {
+    ListedObject { location: location.clone(), last_modified: object.last_modified }
+}
+
+/// Makes a page odd.
+pub(super) fn distort(
+    page: &mut ListPage,
+    quirk: Quirk,
+    objects: &Objects,
+    prefix: &Location,
+    random: &mut Random,
+) {
+    match quirk {
+        Quirk::Twice => {
+            let again = page.objects.clone();
+            page.objects.extend(again);
+        }
+        Quirk::Shuffled => random.shuffle(&mut page.objects),
+        Quirk::Missing => {
+            if !page.objects.is_empty() {
+                let missing = random.usize(..page.objects.len());
+                page.objects.remove(missing);
+            }
+        }
+        Quirk::Ghost => {
+            if let Some((location, object)) = objects.removed_under(prefix, random) {
+                page.objects.push(listed((location, object)));
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Requests as the store receives them.
+
+use std::fmt;
+use std::time::Duration;
+
+use buffer_core::{Condition, ListCursor, Location, Version};
+
+use crate::process::ProcessId;
+
+/// A request as the store received it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Counts the requests of this store, from one.
+    pub number: u64,
+    /// Whose task sent it.
+    pub process: ProcessId,
+    /// What it asks for.
+    pub operation: Operation,
+    /// Which object it is about: of a listing the prefix, of a deletion the first key.
+    pub location: Location,
+    /// When it was sent, in virtual time since the world began.
+    pub time: Duration,
+}
+
+/// What a request asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// To write an object.
+    Write {
+        /// What must hold.
+        condition: Condition,
+        /// How many bytes there are.
+        bytes: usize,
+    },
+    /// To read an object.
+    Read {
+        /// The version that need not be sent again.
+        unless: Option<Version>,
+    },
+    /// To list the objects under a prefix.
+    List {
+        /// Where an earlier page ended.
+        after: Option<ListCursor>,
+    },
+    /// To delete objects.
+    Delete {
+        /// Their keys.
+        keys: Vec<Location>,
+    },
+}
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Writes a batch.
+    Put,
+    /// Writes a manifest.
+    Swap,
+    /// Reads a manifest.
+    ReadManifest,
+    /// Reads a batch.
+    ReadBatch,
+    /// Lists objects.
+    List,
+    /// Deletes objects.
+    Delete,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Put, Self::Swap, Self::ReadManifest, Self::ReadBatch, Self::List, Self::Delete];
+}
+
+impl Request {
+    /// What it is for. Keys of batches end in `.batch`, all others are those of manifests.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match (&self.operation, is_batch(&self.location)) {
+            (Operation::Write { .. }, true) => Kind::Put,
+            (Operation::Write { .. }, false) => Kind::Swap,
+            (Operation::Read { .. }, true) => Kind::ReadBatch,
+            (Operation::Read { .. }, false) => Kind::ReadManifest,
+            (Operation::List { .. }, _) => Kind::List,
+            (Operation::Delete { .. }, _) => Kind::Delete,
+        }
+    }
+
+    /// Whether it writes an object.
+    #[must_use]
+    pub const fn is_write(&self) -> bool {
+        match self.operation {
+            Operation::Write { .. } => true,
+            Operation::Read { .. } | Operation::List { .. } | Operation::Delete { .. } => false,
+        }
+    }
+
+    /// Whether it reads an object.
+    #[must_use]
+    pub const fn is_read(&self) -> bool {
+        match self.operation {
+            Operation::Read { .. } => true,
+            Operation::Write { .. } | Operation::List { .. } | Operation::Delete { .. } => false,
+        }
+    }
+
+    /// Whether it is about batches, not about a manifest: listings and deletions always are.
+    #[must_use]
+    pub fn is_of_batch(&self) -> bool {
+        match self.kind() {
+            Kind::Put | Kind::ReadBatch | Kind::List | Kind::Delete => true,
+            Kind::Swap | Kind::ReadManifest => false,
+        }
+    }
+
+    /// Whether it writes a manifest.
+    #[must_use]
+    pub fn is_swap(&self) -> bool {
+        self.kind() == Kind::Swap
+    }
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { number, process, location, .. } = self;
+        write!(f, "#{number} {process} ")?;
+        match &self.operation {
+            Operation::Write { condition: Condition::Absent, bytes } => {
+                write!(f, "write {location} {bytes} if absent")
+            }
+            Operation::Write { condition: Condition::Version(version), bytes } => {
+                write!(f, "write {location} {bytes} if {}", Short(version))
+            }
+            Operation::Read { unless: None } => write!(f, "read {location}"),
+            Operation::Read { unless: Some(version) } => {
+                write!(f, "read {location} unless {}", Short(version))
+            }
+            Operation::List { after: None } => write!(f, "list {location}"),
+            Operation::List { after: Some(after) } => {
+                write!(f, "list {location} after {}", after.0)
+            }
+            Operation::Delete { keys } => write!(f, "delete {location} and {} in all", keys.len()),
+        }
+    }
+}
+
+pub(super) fn is_batch(location: &Location) -> bool {
+    location.as_str().ends_with(".batch")
+}
+
+/// A version as a trace shows it.
+pub(super) struct Short<'a>(pub(super) &'a Version);
+
+impl fmt::Display for Short<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.0.generation, &self.0.e_tag) {
+            (Some(generation), _) => write!(f, "g{generation}"),
+            (None, Some(e_tag)) => f.write_str(e_tag),
+            (None, None) => f.write_str("?"),
+        }
+    }
+}
