@@ -9,12 +9,27 @@ use buffer_driver::Clock;
 
 use crate::runtime::SimRuntime;
 
-/// What the clock showed at some point in virtual time, and whether it has gone on since.
+/// What the clock showed at some point in virtual time, and how it has gone on since.
 #[derive(Clone, Copy)]
 struct Anchor {
     shown: SystemTime,
     at: Duration,
     frozen: bool,
+    /// How much faster it goes than it should, in parts per million.
+    drift: i32,
+}
+
+impl Anchor {
+    /// What the clock makes of this much time.
+    fn passed(self, time: Duration) -> Duration {
+        if self.frozen {
+            return Duration::ZERO;
+        }
+        // In whole numbers: a float might be rounded otherwise on another machine.
+        let off = time.as_nanos() * u128::from(self.drift.unsigned_abs()) / 1_000_000;
+        let off = Duration::from_nanos(u64::try_from(off).unwrap_or(u64::MAX));
+        if self.drift < 0 { time - off } else { time + off }
+    }
 }
 
 /// A wall clock that follows virtual time until it is set, stopped or started again.
@@ -41,7 +56,7 @@ pub struct SimClock {
 
 impl SimClock {
     pub(crate) fn new(runtime: SimRuntime, shown: SystemTime) -> Self {
-        let anchor = Anchor { shown, at: runtime.elapsed(), frozen: false };
+        let anchor = Anchor { shown, at: runtime.elapsed(), frozen: false, drift: 0 };
         Self { runtime, anchor: Arc::new(Mutex::new(anchor)) }
     }
 
@@ -60,6 +75,17 @@ impl SimClock {
     /// Sets the clock back.
     pub fn jump_back(&self, by: Duration) {
         self.set(self.now() - by);
+    }
+
+    /// Lets the clock go faster than it should by so many parts per million, or slower.
+    ///
+    /// # Panics
+    ///
+    /// When it would go backwards.
+    pub fn set_drift(&self, parts_per_million: i32) {
+        assert!(parts_per_million > -1_000_000, "a clock does not run backwards");
+        self.set(self.now());
+        self.anchor().drift = parts_per_million;
     }
 
     /// Stops the clock.
@@ -94,7 +120,7 @@ impl Clock for SimClock {
     fn now(&self) -> SystemTime {
         let elapsed = self.runtime.elapsed();
         let anchor = *self.anchor();
-        if anchor.frozen { anchor.shown } else { anchor.shown + (elapsed - anchor.at) }
+        anchor.shown + anchor.passed(elapsed - anchor.at)
     }
 }
 

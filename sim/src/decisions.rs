@@ -186,3 +186,6 @@ impl Random {
         Self { trace: self.trace.clone(), purpose, stream }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
@@ -46,6 +47,12 @@ pub(crate) struct State {
     pub(crate) now: Duration,
     pub(crate) timers: Timers,
     pub(crate) entropy: Random,
+    /// How long work given to `spawn_blocking` takes.
+    pub(crate) cpu_delay: Duration,
+    /// Chooses among the tasks that are ready, if their order is left to chance.
+    pub(crate) order: Option<Random>,
+    /// A hash of the order in which tasks ran.
+    pub(crate) steps: u64,
     /// Whose task is being polled.
     pub(crate) current: ProcessId,
     tasks: Slab<Task>,
@@ -63,6 +70,8 @@ pub(crate) struct World {
     pub(crate) seed: u64,
     pub(crate) options: SimOptions,
     state: Mutex<State>,
+    /// The same as `now` of the state, to be read without a lock.
+    nanos: AtomicU64,
     pub(crate) trace: SharedTrace,
 }
 
@@ -90,6 +99,17 @@ impl State {
         {
             task.queued = true;
             self.ready.push_back(key);
+        }
+    }
+
+    /// The task whose turn it is: the one that has been ready for the longest, or any.
+    fn take_ready(&mut self) -> Option<Key> {
+        match &mut self.order {
+            Some(order) if self.ready.len() > 1 => {
+                let chosen = order.usize(..self.ready.len());
+                self.ready.swap_remove_front(chosen)
+            }
+            Some(_) | None => self.ready.pop_front(),
         }
     }
 
@@ -131,6 +151,9 @@ impl World {
             now: Duration::ZERO,
             timers: Timers::new(),
             entropy: Random::new(&trace, seed, "entropy"),
+            cpu_delay: options.cpu_delay,
+            order: options.shuffles.then(|| Random::new(&trace, seed, "order of tasks")),
+            steps: 0,
             current: ProcessId::WORLD,
             tasks: Slab::new(),
             tasks_created: 0,
@@ -139,7 +162,7 @@ impl World {
             running: false,
             ending: false,
         };
-        Self { seed, options, state: Mutex::new(state), trace }
+        Self { seed, options, state: Mutex::new(state), nanos: AtomicU64::new(0), trace }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -148,6 +171,18 @@ impl World {
 
     pub(crate) fn trace(&self) -> MutexGuard<'_, Trace> {
         self.trace.lock()
+    }
+
+    /// Virtual time since the world began.
+    pub(crate) fn now(&self) -> Duration {
+        Duration::from_nanos(self.nanos.load(Ordering::Relaxed))
+    }
+
+    fn set_now(&self, state: &mut State, now: Duration) {
+        let nanos = u64::try_from(now.as_nanos()).expect("no world lasts for centuries");
+        // Only this thread moves time on.
+        self.nanos.store(nanos, Ordering::Relaxed);
+        state.now = now;
     }
 
     pub(crate) fn create_process(&self) -> ProcessId {
@@ -271,13 +306,13 @@ impl World {
             }
             run.count_step();
         }
-        self.state().now = end;
+        self.set_now(&mut self.state(), end);
     }
 
     /// Takes what comes next: a task that is ready, or else the next timer up to `horizon`.
     fn next(&self, main: Option<Key>, horizon: Duration) -> Next {
         let mut state = self.state();
-        while let Some(id) = state.ready.pop_front() {
+        while let Some(id) = state.take_ready() {
             // Woken and then dropped with its process.
             let State { tasks, lives, .. } = &mut *state;
             let Some(task) = tasks.get_mut(id) else { continue };
@@ -294,13 +329,14 @@ impl World {
                 None => continue,
             };
             state.current = process;
-            drop(state);
-            self.trace().note(b't', [number]);
+            state.steps =
+                (state.steps ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
             return next;
         }
         // One timer at a time: what it sets off is over before the next one fires, even at the same instant.
         let Some((deadline, due)) = state.timers.take_due(horizon) else { return Next::Nothing };
-        state.now = state.now.max(deadline);
+        let now = state.now.max(deadline);
+        self.set_now(&mut state, now);
         Next::Timer(due)
     }
 

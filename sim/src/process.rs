@@ -3,8 +3,9 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use buffer_core::Instant;
 use buffer_driver::{BoxFuture, Runtime};
@@ -77,14 +78,56 @@ pub struct Process {
     id: ProcessId,
     name: Arc<str>,
     clock: SimClock,
-    entropy: Arc<Mutex<Random>>,
+    own: Arc<Mutex<Own>>,
 }
+
+/// What is a process's own beside its wall clock.
+struct Own {
+    random: Random,
+    /// What its monotonic clock showed when the world began.
+    origin: Duration,
+    /// How long its monotonic clock has stood still so far.
+    stood: Duration,
+    /// When its monotonic clock was stopped, in the world's time.
+    stopped: Option<Duration>,
+    /// How much its timers are early or late at the most.
+    early: Duration,
+    late: Duration,
+}
+
+impl Own {
+    fn monotonic(&self, now: Duration) -> Duration {
+        self.stopped.unwrap_or(now) + self.origin - self.stood
+    }
+
+    /// How long a timer takes that should take this long.
+    fn sleep(&mut self, remaining: Duration) -> Duration {
+        let mut up_to = |most: Duration| {
+            let most = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
+            Duration::from_nanos(if most == 0 { 0 } else { self.random.u64(..=most) })
+        };
+        let late = up_to(self.late);
+        // A short rest is never cut: who is woken early again and again would not rest at all.
+        let early = if remaining < MIN_CUT { Duration::ZERO } else { up_to(self.early) };
+        remaining - early.min(remaining / 2) + late
+    }
+}
+
+const MIN_CUT: Duration = Duration::from_millis(1);
 
 impl Process {
     pub(crate) fn new(runtime: SimRuntime, id: ProcessId, name: &str) -> Self {
         let clock = runtime.clock();
-        let entropy = runtime.random(&format!("entropy of {id}"));
-        Self { runtime, id, name: name.into(), clock, entropy: Arc::new(Mutex::new(entropy)) }
+        let mut random = runtime.random(&format!("chance of {id}"));
+        let own = Own {
+            origin: Duration::from_nanos(random.u64(..1 << 53)),
+            random,
+            stood: Duration::ZERO,
+            stopped: None,
+            early: Duration::ZERO,
+            late: Duration::ZERO,
+        };
+        Self { runtime, id, name: name.into(), clock, own: Arc::new(Mutex::new(own)) }
     }
 
     /// Which process this is.
@@ -143,6 +186,31 @@ impl Process {
         self.runtime.world().resume(self.id);
     }
 
+    /// Stops its monotonic clock, as a machine that is suspended may. Timers go on by the world's time.
+    pub fn freeze_monotonic(&self) {
+        let now = self.runtime.elapsed();
+        self.own().stopped.get_or_insert(now);
+    }
+
+    /// Lets its monotonic clock go on from what it shows.
+    pub fn thaw_monotonic(&self) {
+        let now = self.runtime.elapsed();
+        let mut own = self.own();
+        if let Some(stopped) = own.stopped.take() {
+            own.stood += now - stopped;
+        }
+    }
+
+    /// Sets by how much its timers are early or late at the most, each by a time of its own.
+    pub fn set_timer_errors(&self, early: Duration, late: Duration) {
+        let mut own = self.own();
+        (own.early, own.late) = (early, late);
+    }
+
+    fn own(&self) -> MutexGuard<'_, Own> {
+        self.own.lock().expect("nothing panics while it draws")
+    }
+
     /// Whether it has crashed.
     #[must_use]
     pub fn is_crashed(&self) -> bool {
@@ -152,7 +220,7 @@ impl Process {
 
 impl Runtime for Process {
     fn monotonic(&self) -> Instant {
-        self.runtime.monotonic()
+        Instant::from_origin(self.own().monotonic(self.runtime.elapsed()))
     }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {
@@ -164,11 +232,17 @@ impl Runtime for Process {
     }
 
     fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()> {
-        self.runtime.sleep_until(deadline)
+        let now = self.runtime.elapsed();
+        let sleep = {
+            let mut own = self.own();
+            let remaining = deadline.since_origin().saturating_sub(own.monotonic(now));
+            if remaining.is_zero() { remaining } else { own.sleep(remaining) }
+        };
+        Box::pin(self.runtime.sleep(sleep))
     }
 
     fn entropy(&self) -> u64 {
-        self.entropy.lock().expect("nothing panics while it draws").u64(..)
+        self.own().random.u64(..)
     }
 }
 

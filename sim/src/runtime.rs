@@ -25,6 +25,8 @@ pub struct SimOptions {
     pub time_budget: Duration,
     /// How many steps one run may take before it counts as endless.
     pub step_budget: u64,
+    /// Whether tasks that are ready run in any order, drawn from the seed, and not in the order in which they became ready.
+    pub shuffles: bool,
     /// Whether the trace has lines for people. Its hash is the same either way.
     pub keeps_lines: bool,
     /// Whether [`SimRuntime::decisions`] tells all choices of the run.
@@ -42,6 +44,7 @@ impl Default for SimOptions {
             cpu_delay: Duration::ZERO,
             time_budget: Duration::from_secs(24 * 60 * 60),
             step_budget: 10_000_000,
+            shuffles: false,
             keeps_lines: true,
             records_decisions: false,
             changes: Vec::new(),
@@ -113,7 +116,7 @@ impl SimRuntime {
     /// How much virtual time has passed since the world began.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
-        self.world.state().now
+        self.world.now()
     }
 
     /// Waits for `duration`.
@@ -170,6 +173,17 @@ impl SimRuntime {
         self.world.trace().decisions.recorded().to_vec()
     }
 
+    /// Sets how long work given to `spawn_blocking` takes from here on.
+    pub fn set_cpu_delay(&self, delay: Duration) {
+        self.world.state().cpu_delay = delay;
+    }
+
+    /// Sets whether tasks that are ready run in any order from here on; see [`SimOptions::shuffles`].
+    pub fn set_shuffles(&self, shuffles: bool) {
+        let order = shuffles.then(|| self.random("order of tasks"));
+        self.world.state().order = order;
+    }
+
     /// The seed.
     #[must_use]
     pub fn seed(&self) -> u64 {
@@ -203,7 +217,8 @@ impl SimRuntime {
     /// One number for all that happened so far: every step of a task, every choice, every request and what it changed.
     #[must_use]
     pub fn trace_hash(&self) -> u64 {
-        self.world.trace().hash()
+        let steps = self.world.state().steps;
+        self.world.trace().hash_with(steps)
     }
 
     /// The process whose task is running; [`ProcessId::WORLD`] outside of all.
@@ -227,7 +242,8 @@ impl SimRuntime {
 
     /// The task that does blocking work: an event of its own, after the time that it takes.
     pub(crate) fn blocking_task(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
-        let computed = self.sleep(self.world.options.cpu_delay);
+        let delay = self.world.state().cpu_delay;
+        let computed = self.sleep(delay);
         Box::pin(async move {
             computed.await;
             work();

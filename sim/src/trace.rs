@@ -60,7 +60,8 @@ impl Trace {
         self.lines.as_deref().unwrap_or_default()
     }
 
-    pub(crate) fn hash(&self) -> u64 {
-        xxh3_64_with_seed(&self.block[..self.filled], self.hash)
+    /// The hash of everything so far, and of one number more.
+    pub(crate) fn hash_with(&self, more: u64) -> u64 {
+        xxh3_64_with_seed(&self.block[..self.filled], self.hash ^ more)
     }
 }

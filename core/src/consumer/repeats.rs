@@ -73,8 +73,13 @@ impl Repeats {
         let past = |(_, sequence, shown): &&(Location, Sequence, Option<UnixMillis>)| {
             *sequence < first && shown.is_some_and(|shown| modified.saturating_since(shown) > grace)
         };
+        // One look tells whether there are enough: all that come before would be past as well.
+        let enough = self.order.len().div_ceil(8).max(1);
+        if !self.order.get(enough - 1).as_ref().is_some_and(past) {
+            return;
+        }
         let candidates = self.order.iter().take_while(past).count();
-        if candidates * 8 < self.order.len() || candidates == 0 {
+        if candidates < enough {
             return;
         }
         let listed: BTreeMap<Location, ()> =

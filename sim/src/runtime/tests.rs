@@ -304,3 +304,74 @@ fn a_paused_process_does_nothing_until_it_is_resumed_and_the_others_go_on() {
     runtime.advance(ms(0));
     assert_eq!(notes.take(), ["p1"]);
 }
+
+#[test]
+fn clocks_drift_each_at_a_rate_of_its_own() {
+    let runtime = SimRuntime::new(1);
+    let (fast, slow) = (runtime.clock(), runtime.clock());
+    fast.set_drift(100);
+    slow.set_drift(-100);
+    runtime.advance(Duration::from_secs(10_000));
+    let start = SimOptions::default().start;
+    assert_eq!(fast.now(), start + ms(10_001_000));
+    assert_eq!(slow.now(), start + ms(9_999_000));
+    fast.set_drift(0);
+    runtime.advance(ms(500));
+    assert_eq!(fast.now(), start + ms(10_001_500), "it goes on from what it showed");
+}
+
+#[test]
+fn monotonic_clocks_have_origins_of_their_own_and_may_stand_still() {
+    let runtime = SimRuntime::new(1);
+    let (one, other) = (runtime.process("one"), runtime.process("other"));
+    assert_ne!(one.monotonic(), other.monotonic());
+    let begin = one.monotonic();
+    runtime.advance(ms(100));
+    one.freeze_monotonic();
+    runtime.advance(ms(50));
+    assert_eq!(one.monotonic(), begin + ms(100));
+    one.thaw_monotonic();
+    runtime.advance(ms(7));
+    assert_eq!(one.monotonic(), begin + ms(107));
+    let before = runtime.elapsed();
+    runtime.block_on(one.sleep_until(begin + ms(117)));
+    assert_eq!(runtime.elapsed() - before, ms(10));
+}
+
+#[test]
+fn timers_are_early_or_late_within_their_bounds() {
+    let runtime = SimRuntime::new(1);
+    let process = runtime.process("p");
+    process.set_timer_errors(ms(3), ms(8));
+    let mut took = std::collections::BTreeSet::new();
+    for _ in 0..200 {
+        let before = runtime.elapsed();
+        runtime.block_on(process.sleep_until(process.monotonic() + ms(10)));
+        took.insert(runtime.elapsed() - before);
+    }
+    let (first, last) = (took.first().expect("some"), took.last().expect("some"));
+    assert!(*first >= ms(7) && *first < ms(9), "{first:?}");
+    assert!(*last <= ms(18) && *last > ms(15), "{last:?}");
+}
+
+#[test]
+fn the_order_of_tasks_may_be_left_to_the_seed() {
+    let order = |seed| {
+        let options = SimOptions { shuffles: true, ..SimOptions::default() };
+        let runtime = SimRuntime::with_options(seed, options);
+        let notes = Notes::default();
+        for number in 0..6 {
+            let notes = notes.clone();
+            let _task = runtime.start(async move { notes.add(format!("{number}")) });
+        }
+        runtime.advance(ms(0));
+        (notes.take().concat(), runtime.trace_hash())
+    };
+    let (one, hash) = order(1);
+    assert_eq!(order(1), (one.clone(), hash));
+    assert_ne!(order(2), (one.clone(), hash));
+    assert_ne!(one, "012345");
+    let mut all: Vec<char> = one.chars().collect();
+    all.sort_unstable();
+    assert_eq!(all, ['0', '1', '2', '3', '4', '5'], "each runs once");
+}

@@ -1,13 +1,14 @@
 //! What the store holds, and held.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt::Write as _;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Bound;
 use std::time::Duration;
 
 use buffer_core::{Condition, Location, Object, ReadOutcome, UnixMillis, Version};
 use bytes::Bytes;
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 
 use super::profile::{Profile, Versions};
 use crate::decisions::Random;
@@ -19,10 +20,31 @@ struct Key {
     states: VecDeque<(Duration, Option<Object>)>,
 }
 
+/// Hashes keys alike in every run.
+#[derive(Default)]
+struct LocationHasher(u64);
+
+impl Hasher for LocationHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxh3_64_with_seed(bytes, self.0);
+    }
+
+    fn write_u8(&mut self, byte: u8) {
+        self.0 ^= u64::from(byte);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// The objects of a store, changed one at a time.
 pub(super) struct Objects {
     profile: Profile,
-    keys: BTreeMap<Location, Key>,
+    /// Only ever looked up: its order is no part of a run.
+    keys: HashMap<Location, Key, BuildHasherDefault<LocationHasher>>,
+    /// The keys in order.
+    order: BTreeSet<Location>,
     /// Counts the writes of the store, so that no generation comes twice.
     generations: u64,
     /// Keys that were removed, oldest first: some are remembered for those who see what is past.
@@ -35,8 +57,9 @@ impl Objects {
     /// How many removed keys are remembered.
     const REMEMBERED_KEYS: usize = 256;
 
-    pub(super) const fn new(profile: Profile) -> Self {
-        Self { profile, keys: BTreeMap::new(), generations: 0, removed: VecDeque::new() }
+    pub(super) fn new(profile: Profile) -> Self {
+        let (keys, order) = (HashMap::default(), BTreeSet::new());
+        Self { profile, keys, order, generations: 0, removed: VecDeque::new() }
     }
 
     pub(super) fn get(&self, location: &Location) -> Option<&Object> {
@@ -51,7 +74,7 @@ impl Objects {
     }
 
     pub(super) fn locations(&self) -> impl Iterator<Item = &Location> {
-        self.keys.iter().filter(|(_, key)| key.now().is_some()).map(|(location, _)| location)
+        self.order.iter().filter(|location| self.get(location).is_some())
     }
 
     /// The objects under a prefix after a key, by key, as they were at a time; without one, as they are.
@@ -67,10 +90,11 @@ impl Objects {
             Some(after) if *after >= first => Bound::Excluded(after.clone()),
             Some(_) | None => Bound::Included(first),
         };
-        self.keys
+        self.order
             .range((start, Bound::Unbounded))
-            .take_while(move |(location, _)| location.as_str().starts_with(&prefix))
-            .filter_map(move |(location, key)| {
+            .take_while(move |location| location.as_str().starts_with(&prefix))
+            .filter_map(move |location| {
+                let key = self.keys.get(location)?;
                 let object = match at {
                     None => key.now(),
                     Some(at) => key.at(at),
@@ -135,6 +159,7 @@ impl Objects {
         let object = Object { bytes, version, last_modified: self.profile.modified(now) };
         if !self.keys.contains_key(location) {
             self.keys.insert(location.clone(), Key::default());
+            self.order.insert(location.clone());
         }
         let key = self.keys.get_mut(location).expect("it was just added");
         key.become_now(time, Some(object));
@@ -154,6 +179,7 @@ impl Objects {
             && self.get(&forgotten).is_none()
         {
             self.keys.remove(&forgotten);
+            self.order.remove(&forgotten);
         }
         true
     }
