@@ -83,9 +83,7 @@ pub struct Completion {
 pub(crate) enum Reply {
     Write(Result<WriteOutcome, StoreError>),
     Read(Result<ReadOutcome, StoreError>),
-    #[expect(dead_code, reason = "the collector is to read it")]
     Listed(Result<ListPage, StoreError>),
-    #[expect(dead_code, reason = "the collector is to read it")]
     Deleted(Vec<Result<(), StoreError>>),
     Encoded(Result<EncodedBatch, EncodeError>),
     Decoded(Result<Vec<Bytes>, FormatError>),

@@ -55,9 +55,9 @@ pub use command::{
     ListBatches, PutBatch, ReadBatch, ReadManifest, Ticket,
 };
 pub use consumer::{
-    AckError, AckRefusal, BatchDescriptor, CallMark, ConsumedBatch, Consumer, ConsumerConfig,
-    ConsumerEvent, ConsumerStats, Ended, FlushError, FlushMark, InitializeError, Next, NextError,
-    Resume, SkipError,
+    AckError, AckRefusal, BatchDescriptor, CallMark, CollectError, ConsumedBatch, Consumer,
+    ConsumerConfig, ConsumerEvent, ConsumerStats, Ended, FlushError, FlushMark, InitializeError,
+    Next, NextError, Resume, SkipError,
 };
 pub use error::{ConfigError, ConfigProblem, Fault, ManifestError};
 pub use machine::{Machine, Output};

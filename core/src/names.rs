@@ -35,6 +35,25 @@ impl BatchNames {
     }
 }
 
+/// Whether a key lies right under the prefix, not deeper and not elsewhere.
+pub(crate) fn is_right_under(prefix: &Location, key: &str) -> bool {
+    key.rsplit_once('/').is_some_and(|(directory, _)| directory == prefix.as_str())
+}
+
+/// The time in a batch's name, in milliseconds since the Unix epoch; `None` for a
+/// key that is not exactly `{prefix}/{ULID}.batch`. See FORMAT, the table of keys.
+pub(crate) fn batch_millis(prefix: &Location, key: &str) -> Option<u64> {
+    let stem = key.strip_prefix(prefix.as_str())?.strip_prefix('/')?.strip_suffix(".batch")?;
+    // The decoder is more lenient: it also takes lower case.
+    let is_written_so = |byte: u8| b"0123456789ABCDEFGHJKMNPQRSTVWXYZ".contains(&byte);
+    // 26 characters hold 130 bits, and a ULID has 128.
+    let fits = stem.len() == 26 && stem.as_bytes()[0] <= b'7';
+    if !fits || !stem.bytes().all(is_written_so) {
+        return None;
+    }
+    Ulid::from_string(stem).ok().map(|ulid| ulid.timestamp_ms())
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::string::ToString;
@@ -63,5 +82,51 @@ mod tests {
         let mut one = BatchNames::new(Location::from("p"), 1);
         let mut two = BatchNames::new(Location::from("p"), 2);
         assert_ne!(one.next(UnixMillis(1)), two.next(UnixMillis(1)));
+    }
+
+    #[test]
+    fn what_is_made_as_a_name_is_read_as_one() {
+        let prefix = Location::from("in/gest");
+        let mut names = BatchNames::new(prefix.clone(), 7);
+        for millis in [0, 1, 1_700_000_000_000, (1 << 48) - 1] {
+            let name = names.next(UnixMillis(millis));
+            assert_eq!(
+                batch_millis(&prefix, name.as_str()).map(|at| at >= millis as u64),
+                Some(true)
+            );
+            assert!(is_right_under(&prefix, name.as_str()));
+        }
+        let known = "in/gest/01ARZ3NDEKTSV4RRFFQ69G5FAV.batch";
+        assert_eq!(batch_millis(&prefix, known), Some(1_469_922_850_259));
+    }
+
+    /// Goal: nothing else is ever taken for a batch of this queue, and deleted.
+    #[test]
+    fn nothing_else_is_a_batch() {
+        let prefix = Location::from("in/gest");
+        let keys = [
+            "in/gest/manifest",
+            "in/gest/.01ARZ3NDEKTSV4RRFFQ69G5FAV.batch.lock",
+            "in/gest/01ARZ3NDEKTSV4RRFFQ69G5FAV.batch.tmp",
+            "in/gest/01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            "in/gest/01arz3ndektsv4rrffq69g5fav.batch",
+            "in/gest/01ARZ3NDEKTSV4RRFFQ69G5FA.batch",
+            "in/gest/01ARZ3NDEKTSV4RRFFQ69G5FAVV.batch",
+            "in/gest/81ARZ3NDEKTSV4RRFFQ69G5FAV.batch",
+            "in/gest/01ARZ3NDEKTSV4RRFFQ69G5FAU.batch",
+            "in/gest/01ARZ3NDEKTSV4RRFFQ69G5F\u{c4}.batch",
+            "in/gest/deeper/01ARZ3NDEKTSV4RRFFQ69G5FAV.batch",
+            "in/gest//01ARZ3NDEKTSV4RRFFQ69G5FAV.batch",
+            "in/gestalt/01ARZ3NDEKTSV4RRFFQ69G5FAV.batch",
+            "in/gest01ARZ3NDEKTSV4RRFFQ69G5FAV.batch",
+            "other/01ARZ3NDEKTSV4RRFFQ69G5FAV.batch",
+            "01ARZ3NDEKTSV4RRFFQ69G5FAV.batch",
+            "in/gest/.batch",
+            "",
+        ];
+        for key in keys {
+            assert_eq!(batch_millis(&prefix, key), None, "{key}");
+        }
+        assert!(!is_right_under(&prefix, "in/gest/deeper/x") && !is_right_under(&prefix, "in"));
     }
 }

@@ -201,6 +201,11 @@ config! {
         /// To what that slows down while nothing comes. Default: 2 s.
         #[serde(with = "duration")]
         poll_interval_max: Duration,
+        /// Whether batches that were dequeued, or uploaded and never listed, are deleted. Default: yes.
+        gc_enabled: bool,
+        /// How long the collector rests between two cycles, and before the first. Default: 5 min.
+        #[serde(with = "duration")]
+        gc_interval: Duration,
         /// How long the queue's collector leaves a batch alone. It must be the
         /// same for every producer and consumer of the queue: format version 1
         /// cannot check that. Default: 10 min.
@@ -267,6 +272,8 @@ impl Default for ConsumerConfig {
             dequeue_interval: core.dequeue_interval,
             poll_interval: core.poll_interval,
             poll_interval_max: core.poll_interval_max,
+            gc_enabled: core.gc_enabled,
+            gc_interval: core.gc_interval,
             gc_grace_period: core.gc_grace_period,
             request_timeout: core.request_timeout,
             retry_timeout: core.retry_timeout,
@@ -286,6 +293,8 @@ impl ConsumerConfig {
             dequeue_interval: self.dequeue_interval,
             poll_interval: self.poll_interval,
             poll_interval_max: self.poll_interval_max,
+            gc_enabled: self.gc_enabled,
+            gc_interval: self.gc_interval,
             gc_grace_period: self.gc_grace_period,
             request_timeout: self.request_timeout,
             retry_timeout: self.retry_timeout,
@@ -410,6 +419,19 @@ mod tests {
         assert_eq!(producer.batch_compression, CompressionType::None);
         assert_eq!(producer.data_path_prefix, "ingest");
         assert_eq!(producer.manifest_path, "ingest/manifest");
+        let consumer = ConsumerConfig::default();
+        assert!(consumer.gc_enabled);
+        assert_eq!(consumer.gc_interval, Duration::from_secs(300));
+        assert_eq!(consumer.gc_grace_period, Duration::from_secs(600));
+    }
+
+    #[test]
+    fn the_collectors_fields_are_read_and_handed_on() {
+        let text = r#"{ "gc_enabled": false, "gc_interval": "30s", "gc_grace_period": "1h" }"#;
+        let config: ConsumerConfig = serde_json::from_str(text).expect("it is sound");
+        let core = config.to_core();
+        let found = (core.gc_enabled, core.gc_interval, core.gc_grace_period);
+        assert_eq!(found, (false, Duration::from_secs(30), Duration::from_secs(3600)));
     }
 
     #[test]

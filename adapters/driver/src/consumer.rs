@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use buffer_core as core;
 use buffer_core::{
-    AckError, CallMark, ConsumerEvent, Ended, FlushError, InitializeError, Next, NextError, Now,
-    Sequence, SkipError,
+    AckError, CallMark, CollectError, ConsumerEvent, Ended, FlushError, InitializeError, Next,
+    NextError, Now, Sequence, SkipError,
 };
 use event_listener::{Event, EventListener};
 use futures_core::Stream;
@@ -24,6 +24,10 @@ use crate::store::Store;
 /// A handle is shared by reference: every method takes `&self`. One that is
 /// dropped without [`close`](Self::close) logs a warning, and what was
 /// acknowledged is dequeued in the background, as long as its runtime runs.
+///
+/// While it runs, it also deletes batches that were dequeued, or uploaded and
+/// never listed, once no producer can list them any more: every `gc_interval`,
+/// unless `gc_enabled` is off. It stops when the consumer is closed, dropped or fenced.
 #[derive(Debug)]
 pub struct Consumer {
     engine: Arc<Engine<ConsumerRole>>,
@@ -44,6 +48,12 @@ pub struct ConsumerStats {
     pub swaps: u64,
     /// Those that were answered with a conflict.
     pub conflicts: u64,
+    /// Batches that the collector deleted.
+    pub gc_files_deleted: u64,
+    /// Batches that it could not delete; one that fails again counts again.
+    pub gc_files_failed: u64,
+    /// Its cycles, those that ended early included.
+    pub gc_cycles: u64,
     /// Names of batches that are remembered so that repeats are noticed.
     pub remembered_names: usize,
 }
@@ -81,6 +91,9 @@ impl Role for ConsumerRole {
             ConsumerEvent::RepeatsForgotten { count } => {
                 tracing::warn!(count, "too many names to remember: repeats may go unnoticed");
             }
+            ConsumerEvent::Collected { deleted, failed, error } => {
+                log_cycle(deleted, failed, error.as_ref());
+            }
             ConsumerEvent::Ended(Ended::Closed) => tracing::debug!("the consumer is closed"),
             ConsumerEvent::Ended(ended) => tracing::warn!(%ended, "the consumer ended"),
         }
@@ -100,6 +113,24 @@ impl Role for ConsumerRole {
             tracing::error!("the runtime stopped before the consumer was closed");
         }
         self.changed.notify(usize::MAX);
+    }
+}
+
+/// Says what became of a cycle of the collector: loudly only what somebody should look into.
+fn log_cycle(deleted: u64, failed: u64, error: Option<&CollectError>) {
+    match error {
+        // Every new queue is so.
+        Some(error @ CollectError::NeverUsed) => {
+            tracing::debug!(%error, "the collector deletes nothing");
+        }
+        Some(error) => {
+            tracing::warn!(deleted, failed, %error, "the collector did not get through");
+        }
+        None if failed > 0 => {
+            tracing::warn!(deleted, failed, "some batches could not be deleted");
+        }
+        None if deleted > 0 => tracing::info!(deleted, "deleted batches that nobody needs"),
+        None => tracing::debug!("there was nothing to delete"),
     }
 }
 
@@ -394,6 +425,9 @@ impl Consumer {
                 repeats_dropped: stats.repeats_dropped,
                 swaps: stats.swaps,
                 conflicts: stats.conflicts,
+                gc_files_deleted: stats.gc_files_deleted,
+                gc_files_failed: stats.gc_files_failed,
+                gc_cycles: stats.gc_cycles,
                 remembered_names: role.machine.remembered_names(),
             }
         })

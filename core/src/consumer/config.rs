@@ -27,6 +27,10 @@ pub struct ConsumerConfig {
     pub poll_interval: Duration,
     /// To what that slows down while nothing comes.
     pub poll_interval_max: Duration,
+    /// Whether batches that nobody needs any more are deleted.
+    pub gc_enabled: bool,
+    /// How long the collector rests between two cycles, and before the first.
+    pub gc_interval: Duration,
     /// How long the collector leaves a batch alone. It must be the same for
     /// every producer and consumer of the queue: version 1 cannot check that.
     pub gc_grace_period: Duration,
@@ -48,6 +52,8 @@ impl Default for ConsumerConfig {
             dequeue_interval: Duration::from_secs(1),
             poll_interval: Duration::from_millis(100),
             poll_interval_max: Duration::from_secs(2),
+            gc_enabled: true,
+            gc_interval: Duration::from_secs(300),
             gc_grace_period: Duration::from_secs(600),
             request_timeout: Duration::from_secs(30),
             retry_timeout: Duration::from_secs(120),
@@ -73,6 +79,7 @@ impl ConsumerConfig {
             ("poll_interval_max", self.poll_interval_max),
             ("request_timeout", self.request_timeout),
             ("retry_timeout", self.retry_timeout),
+            ("gc_interval", self.gc_interval),
             ("gc_grace_period", self.gc_grace_period),
         ];
         let zero_count = counts.iter().find(|(_, value)| *value == 0).map(|(field, _)| field);
@@ -103,7 +110,7 @@ mod tests {
     #[test]
     fn each_field_that_cannot_work_is_named() {
         type Break = fn(&mut ConsumerConfig);
-        let cases: [(&str, Break); 8] = [
+        let cases: [(&str, Break); 10] = [
             ("prefetch_batches", |c| c.prefetch_batches = 0),
             ("prefetch_bytes", |c| c.prefetch_bytes = 0),
             ("max_batch_bytes", |c| c.max_batch_bytes = 0),
@@ -111,6 +118,8 @@ mod tests {
             ("poll_interval", |c| c.poll_interval = Duration::ZERO),
             ("poll_interval_max", |c| c.poll_interval_max = Duration::from_millis(1)),
             ("retry_timeout", |c| c.retry_timeout = Duration::ZERO),
+            ("gc_interval", |c| c.gc_interval = Duration::ZERO),
+            ("gc_grace_period", |c| c.gc_grace_period = Duration::ZERO),
             ("manifest_path", |c| c.manifest_path = Location::from("a//b")),
         ];
         for (field, break_it) in cases {

@@ -182,3 +182,38 @@ pub enum SkipError {
     #[error(transparent)]
     Ended(#[from] Ended),
 }
+
+/// Why a cycle of the collector ended before it was through. Nothing is lost by it: the next one tries again.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CollectError {
+    /// No batch was ever listed in this manifest: its path may be wrong, and what lies under the prefix another queue's.
+    #[error("nothing was ever listed in this queue, so that nothing is known to be its own")]
+    NeverUsed,
+    /// A listed batch does not lie right under `data_path_prefix`, so that what lies there may be another queue's.
+    #[error(
+        "the queue lists {location}, which does not lie under `data_path_prefix`: is that right?"
+    )]
+    OtherPrefix {
+        /// The batch that is listed.
+        location: Location,
+    },
+    /// The store does not say when the manifest was written, or says what cannot be.
+    #[error("the store does not tell when the manifest was written")]
+    NoTime,
+    /// The store says that a batch was written well after the manifest that lists it.
+    #[error("by the store's clock the manifest is older than {location}, which it lists")]
+    TimeNonsense {
+        /// The batch that is listed.
+        location: Location,
+    },
+    /// The manifest could not be read, for good or for longer than `retry_timeout`.
+    #[error(transparent)]
+    ManifestUnreadable(Fault),
+    /// The batches could not be listed, for good or several times in a row.
+    #[error(transparent)]
+    NotListed(StoreError),
+    /// None of the batches of one request could be deleted. This is what the store said of the last.
+    #[error(transparent)]
+    NotDeleted(StoreError),
+}

@@ -2,11 +2,14 @@
 //!
 //! `reading` holds the transitions of the manifest as it is read and of the
 //! term (taking over, being fenced), `window` those of the batches that are
-//! fetched ahead, `dequeue` those of acknowledgements.
+//! fetched ahead, `dequeue` those of acknowledgements, `collector` those of
+//! deleting what nobody needs any more.
 
+mod collector;
 mod config;
 mod dequeue;
 mod error;
+mod listed;
 mod reading;
 mod repeats;
 mod window;
@@ -18,10 +21,13 @@ use core::hash::{Hash, Hasher};
 use bytes::Bytes;
 use siphasher::sip::SipHasher13;
 
+use collector::Collector;
 pub use config::ConsumerConfig;
 use dequeue::Dequeue;
 pub use dequeue::FlushMark;
-pub use error::{AckError, AckRefusal, Ended, FlushError, InitializeError, NextError, SkipError};
+pub use error::{
+    AckError, AckRefusal, CollectError, Ended, FlushError, InitializeError, NextError, SkipError,
+};
 use reading::Reading;
 use repeats::Repeats;
 use window::Slot;
@@ -98,6 +104,15 @@ pub enum ConsumerEvent {
         /// How many were forgotten so far.
         count: u64,
     },
+    /// A cycle of the collector is over.
+    Collected {
+        /// How many batches it deleted.
+        deleted: u64,
+        /// How many it could not delete; they are tried again in the next cycle.
+        failed: u64,
+        /// Why it ended before it was through, if it did.
+        error: Option<CollectError>,
+    },
     /// The consumer ended; nothing more will be done.
     Ended(Ended),
 }
@@ -130,6 +145,12 @@ pub struct ConsumerStats {
     pub swaps: u64,
     /// Those that were answered with a conflict.
     pub conflicts: u64,
+    /// Batches deleted by the collector.
+    pub gc_files_deleted: u64,
+    /// Batches that it could not delete; one that fails again counts again.
+    pub gc_files_failed: u64,
+    /// Its cycles, those that ended early included.
+    pub gc_cycles: u64,
 }
 
 /// The consumer's state machine.
@@ -159,6 +180,7 @@ pub struct Consumer {
     expected_bytes: Option<usize>,
     repeats: Repeats,
     dequeue: Dequeue,
+    collector: Collector,
     /// How often it was initialized.
     term: u64,
     running: BTreeMap<CommandId, Purpose>,
@@ -189,6 +211,8 @@ enum Purpose {
     Dequeue,
     Fetch(Sequence),
     Decode(Sequence),
+    ListBatches,
+    DeleteBatches,
 }
 
 impl Consumer {
@@ -211,6 +235,7 @@ impl Consumer {
             expected_bytes: None,
             repeats: Repeats::default(),
             dequeue: Dequeue::new(),
+            collector: Collector::new(),
             term: 0,
             running: BTreeMap::new(),
             stats: ConsumerStats::default(),
@@ -277,6 +302,7 @@ impl Consumer {
             Lifecycle::Active { epoch } => {
                 self.lifecycle = Lifecycle::Closing { epoch };
                 self.window.clear();
+                self.collector.stop();
                 self.dequeue.ask();
                 self.advance(now);
             }
@@ -289,6 +315,7 @@ impl Consumer {
     fn advance(&mut self, now: Now) {
         self.fill_window();
         self.start_fetches(now);
+        self.collect(now);
         self.start_manifest_work(now);
         if matches!(self.lifecycle, Lifecycle::Closing { .. }) && self.dequeue.is_settled() {
             self.end(Ended::Closed);
@@ -300,6 +327,7 @@ impl Consumer {
         self.window.clear();
         self.ahead = Manifest::absent();
         self.repeats.clear();
+        self.collector.stop();
         self.running.clear();
         self.lifecycle = Lifecycle::Ended(ended.clone());
         self.outputs.push_back(Output::Event(ConsumerEvent::Ended(ended)));
@@ -315,7 +343,8 @@ impl Consumer {
         }
         let fetches = self.window.iter().filter_map(Slot::retry_at);
         let dequeue = self.dequeue_deadline();
-        fetches.chain(self.reading_deadline(dequeue)).min()
+        let collector = self.collector.deadline();
+        fetches.chain(self.reading_deadline(dequeue)).chain(collector).min()
     }
 
     fn command<R>(&mut self, purpose: Purpose, build: impl FnOnce(Ticket<R>) -> Command) {
@@ -343,12 +372,16 @@ impl Machine for Consumer {
             (Purpose::Decode(sequence), Reply::Decoded(result)) => {
                 self.on_decoded(sequence, result);
             }
+            (Purpose::ListBatches, Reply::Listed(result)) => self.on_listed(now, result),
+            (Purpose::DeleteBatches, Reply::Deleted(results)) => self.on_deleted(now, results),
             (
                 Purpose::ReadManifest
                 | Purpose::RaiseEpoch { .. }
                 | Purpose::Dequeue
                 | Purpose::Fetch(_)
-                | Purpose::Decode(_),
+                | Purpose::Decode(_)
+                | Purpose::ListBatches
+                | Purpose::DeleteBatches,
                 Reply::Read(_)
                 | Reply::Write(_)
                 | Reply::Listed(_)
@@ -387,6 +420,7 @@ impl Machine for Consumer {
         self.fetches_ahead.hash(&mut hasher);
         self.repeats.len().hash(&mut hasher);
         self.dequeue.fingerprint(&mut hasher);
+        self.collector.fingerprint(&mut hasher);
         for purpose in self.running.values() {
             core::mem::discriminant(purpose).hash(&mut hasher);
         }

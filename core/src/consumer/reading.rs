@@ -3,6 +3,7 @@
 use core::hash::{Hash, Hasher};
 use core::time::Duration;
 
+use super::collector::credible;
 use super::error::{Ended, InitializeError, NextError};
 use super::{CallMark, Consumer, ConsumerConfig, ConsumerEvent, Lifecycle, Purpose, Resume};
 use crate::backoff::{Backoff, RETRY_BASE, RETRY_MOST};
@@ -27,6 +28,8 @@ pub(super) struct Reading {
     /// `known` is no longer what the manifest is: read before the next swap.
     pub(super) stale: bool,
     pub(super) busy: bool,
+    /// The read that is out asks for the whole manifest, whether that is known or not.
+    whole: bool,
     /// Nothing is to be done before this.
     pub(super) rest_until: Option<Instant>,
     pub(super) contention: Contention,
@@ -85,6 +88,7 @@ impl Reading {
             known: None,
             stale: true,
             busy: false,
+            whole: false,
             rest_until: None,
             contention: Contention::new(),
             reads: Trouble::new(),
@@ -176,6 +180,7 @@ impl Consumer {
         self.window.clear();
         self.ahead = Manifest::absent();
         self.repeats.clear();
+        self.collector.stop();
         self.dequeue = super::Dequeue::new();
         self.term += 1;
         self.running.clear();
@@ -190,7 +195,8 @@ impl Consumer {
         }
         // A read that is wanted now does not wait for a dequeue that is due later.
         let wanted = matches!(self.lifecycle, Lifecycle::Initializing(_))
-            || self.reading.wanted > self.reading.begun;
+            || self.reading.wanted > self.reading.begun
+            || self.collector.wants_reading();
         let at_once = wanted.then(Instant::default);
         let want = self.reading.watch.into_iter().chain(dequeue).chain(at_once).min()?;
         Some(self.reading.rest_until.map_or(want, |rest| rest.max(want)))
@@ -217,6 +223,7 @@ impl Consumer {
                 let dequeue_due = self.dequeue_deadline().is_some_and(due);
                 let poll_due = self.reading.watch.is_some_and(due);
                 if self.reading.wanted > self.reading.begun
+                    || self.collector.wants_reading()
                     || poll_due
                     || (dequeue_due && self.reading.stale)
                 {
@@ -232,7 +239,10 @@ impl Consumer {
         self.reading.busy = true;
         self.reading.begun += 1;
         self.reading.watch = None;
-        let unless = self.reading.known.as_ref().and_then(|known| known.version.clone());
+        // The collector needs contents and time of one answer; whoever else waits for a read shares it.
+        self.reading.whole = self.collector.wants_reading();
+        let known = self.reading.known.as_ref().filter(|_| !self.reading.whole);
+        let unless = known.and_then(|known| known.version.clone());
         let location = self.config.manifest_path.clone();
         let timeout = self.config.request_timeout;
         self.command(Purpose::ReadManifest, |ticket| {
@@ -244,10 +254,11 @@ impl Consumer {
     pub(super) fn on_manifest(&mut self, now: Now, result: Result<ReadOutcome, StoreError>) {
         self.reading.busy = false;
         self.reading.last_read = Some(now.monotonic);
+        let whole = self.reading.whole;
         let mut modified = self.reading.modified;
         let seen = match result {
             Ok(ReadOutcome::Found(object)) => {
-                modified = object.last_modified;
+                modified = credible(object.last_modified, now.wall);
                 match Manifest::parse(&self.config.manifest_path, object.bytes) {
                     Ok(manifest) => Known { manifest, version: Some(object.version) },
                     Err(error) => {
@@ -256,7 +267,7 @@ impl Consumer {
                 }
             }
             Ok(ReadOutcome::NotModified) => match self.reading.known.clone() {
-                Some(known) if known.version.is_some() => known,
+                Some(known) if known.version.is_some() && !whole => known,
                 Some(_) | None => {
                     let error = StoreError::unasked(&self.config.manifest_path);
                     return self.manifest_failed(now, Attempted::Read, error.into());
@@ -280,7 +291,11 @@ impl Consumer {
         self.reading.failure = None;
         self.reading.stale = false;
         self.reading.modified = modified;
+        let manifest = whole.then(|| seen.manifest.clone());
         self.learn(seen);
+        if let Some(manifest) = manifest {
+            self.collect_by(now, &manifest, modified);
+        }
     }
 
     /// Whether a reading cannot be a later state of the manifest that was known.
@@ -325,7 +340,9 @@ impl Consumer {
         }
         self.reading.shown = self.reading.begun;
         let grace = self.config.gc_grace_period;
-        self.repeats.forget(&known.manifest, self.reading.modified, grace);
+        let (modified, thoroughly) = (self.reading.modified, self.reading.whole);
+        let dequeued = self.repeats.forget(&known.manifest, modified, grace, thoroughly);
+        self.collector.add_dequeued(dequeued);
         if self.dequeue.seen(known.manifest.first_sequence()) {
             // Its reply was lost, but a swap got through.
             self.reading.swaps.end();
@@ -374,6 +391,7 @@ impl Consumer {
         }
         if attempted == Attempted::Read {
             self.reading.failure = Some((self.reading.begun, fault.clone()));
+            self.collect_without_manifest(now, &fault);
         }
         self.dequeue.failed(fault);
         self.changed();
@@ -462,10 +480,12 @@ impl Consumer {
         };
         self.ahead = raised.without_before(from);
         self.dequeue.start(first);
+        self.collector.start(now, &self.config);
         for (sequence, location) in raised.locations_from(first) {
             if sequence >= from {
                 break;
             }
+            self.collector.saw(&self.config.data_path_prefix, &location);
             self.repeats.take(&location, sequence, self.reading.modified);
         }
         let event = ConsumerEvent::Initialized { epoch, previous };

@@ -275,6 +275,7 @@ impl Consumer {
             let sequence = entry.sequence;
             let location = entry.location;
             let metadata = entry.metadata;
+            self.collector.saw(&self.config.data_path_prefix, &location);
             let is_new =
                 self.repeats.take(&location, sequence, shown) || crate::planted!(RepeatNotDropped);
             let stage = if is_new { Stage::Listed { after: None } } else { Stage::Repeat };

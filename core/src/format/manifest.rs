@@ -141,6 +141,13 @@ impl Manifest {
         })
     }
 
+    /// The keys of all listed batches, oldest first, without a copy of any.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> + '_ {
+        self.raw_entries_from(self.first_sequence()).map(|(_, _, entry)| {
+            RawEntry::read(&mut Reader::new(entry, 0)).expect(VALIDATED).location
+        })
+    }
+
     /// This manifest with more batches at its end, in the order given.
     ///
     /// # Errors

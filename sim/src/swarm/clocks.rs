@@ -28,13 +28,12 @@ pub(crate) fn set_wrong(world: &Arc<World>, process: &Process) {
     }
     if clocks.drifts {
         world.active("drift");
-        let rate = i64::from(random.u32(0..400)) - 200;
-        // DRIFT rate
-        let _ = rate;
+        let rate = i32::try_from(random.u32(0..400)).expect("it is small") - 200;
+        process.clock().set_drift(rate);
     }
     if clocks.timers_late > Duration::ZERO {
         world.active("timer-late");
-        // LATE
+        process.set_timer_errors(Duration::ZERO, clocks.timers_late);
     }
 }
 
@@ -77,9 +76,11 @@ pub(crate) async fn disturb(world: &Arc<World>) {
                 // Suspended: neither clock counts the time that it sleeps.
                 let duration = world.plan.grace + ms(random.u64(100..20_000));
                 victim.clock().freeze();
+                victim.freeze_monotonic();
                 victim.pause();
                 world.runtime.sleep(duration).await;
                 victim.clock().thaw();
+                victim.thaw_monotonic();
                 victim.resume();
             }
             _ => {}

@@ -265,6 +265,7 @@ impl Plan {
     }
 
     pub(crate) fn producer(&self, random: &mut Random) -> ProducerConfig {
+        // Three entries of the longest, and what they are made of.
         let least = self.largest_entry * 4 + 1000;
         let half_grace = u64::try_from(self.grace.as_millis()).expect("it is short") / 2;
         ProducerConfig {
@@ -293,6 +294,8 @@ impl Plan {
             dequeue_interval: ms([0, 10, 200, 1000, 60_000][random.usize(..5)]),
             poll_interval,
             poll_interval_max: poll_interval * random.u32(1..8),
+            gc_enabled: self.collects,
+            gc_interval: self.gc_interval,
             gc_grace_period: self.grace,
             request_timeout: ms(random.u64(500..5000)),
             retry_timeout: secs(random.u64(2..20)),

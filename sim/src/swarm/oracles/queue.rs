@@ -20,7 +20,9 @@ impl Oracles {
         let name = location.as_str().strip_prefix(&self.rules.prefix);
         let name = name.and_then(|rest| rest.strip_prefix('/')?.strip_suffix(".batch"));
         name.is_some_and(|name| {
-            name.len() == ULID && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            // Crockford's digits, in upper case.
+            let is_digit = |byte: u8| b"0123456789ABCDEFGHJKMNPQRSTVWXYZ".contains(&byte);
+            name.len() == ULID && name.bytes().all(is_digit)
         })
     }
 
@@ -55,7 +57,10 @@ impl Oracles {
             self.manifest_written(by, bytes, now);
         } else if self.is_batch(location) {
             self.batch_written(by, location, bytes, now);
-        } else if let Some(process) = by {
+        } else if location.as_str().ends_with(".batch")
+            && let Some(process) = by
+        {
+            // A manifest elsewhere is who was told a wrong path.
             let what = format!("{process} wrote {location}, which is not of this queue");
             self.violated(SafeCollection, what);
         }

@@ -1,0 +1,263 @@
+//! What may be deleted, by one reading of the manifest.
+
+use core::time::Duration;
+
+use super::CollectError;
+use crate::consumer::listed::Listed;
+use crate::format::Manifest;
+use crate::names::{batch_millis, is_right_under};
+use crate::store::ListedObject;
+use crate::time::UnixMillis;
+use crate::types::{Location, Sequence};
+
+/// A time that lies further ahead of our own clock is none. Clocks may be wrong by days, not by a year.
+const FAR_AHEAD: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+/// The time that a store tells, unless it cannot be meant: some say 1970 when they do not know.
+pub(in crate::consumer) fn credible(
+    time: Option<UnixMillis>,
+    wall: UnixMillis,
+) -> Option<UnixMillis> {
+    time.filter(|time| time.0 > 0 && time.saturating_since(wall) <= FAR_AHEAD)
+}
+
+/// One reading of the manifest, as far as deleting goes by it: its contents and
+/// its time, from one and the same answer of the store.
+///
+/// A batch is deleted only if the reading does not list it, and was last
+/// modified more than the grace period after the batch, both by the store's own
+/// clock. Why that is enough, with U the moment when the upload of a batch B
+/// began, L when the store says that B was written, and M a state of the manifest
+/// written at T > L + grace that does not list B:
+///
+/// 1. Every swap that would list B is conditional on a state of the manifest.
+///    If that state is older than M, the swap took effect before M, so that B was
+///    listed and is dequeued; or it never will, because M took its place.
+/// 2. If it is M or newer, the producer that sends it has read or written M. It
+///    knows then that more than T - U >= T - L > grace has passed since it began
+///    the upload, and it lists nothing that it began to upload half as long ago.
+///
+/// Nothing of this asks when M was read, nor whether it is still the state of the
+/// manifest. So a stale reading is as good as a new one, a deletion that was
+/// decided before a pause of days is still right after it, and it does not
+/// matter whether the listing that showed B was made before or after the reading:
+/// a batch that is not there any more is deleted once more, and one written
+/// after M fails on its time. Stores that tell whole seconds, or whose
+/// machines' clocks differ a little, use up some of the half of the grace period that is to spare.
+///
+/// It does ask for producers that list young or not at all. For those that do
+/// not, what is younger by its name than the oldest listed batch is
+/// kept as well, and each page of a sweep is decided by a reading made after it.
+/// What is left is a producer of that kind that sends a swap later than the grace
+/// period, while nothing older is listed: nothing protects such a batch.
+#[derive(Debug)]
+pub(super) struct Gate {
+    prefix: Location,
+    grace: Duration,
+    listed: Listed,
+    modified: UnixMillis,
+    /// The lowest time in the name of a listed batch.
+    oldest: Option<u64>,
+}
+
+/// What becomes of an object of a listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Delete,
+    Keep,
+    /// The store's times contradict one another.
+    Nonsense,
+}
+
+impl Gate {
+    /// Takes a reading, unless nothing can be deleted by it. `modified` is a [`credible`] time.
+    pub(super) fn new(
+        prefix: &Location,
+        grace: Duration,
+        manifest: &Manifest,
+        modified: Option<UnixMillis>,
+    ) -> Result<Self, CollectError> {
+        // Nothing was ever listed: this may be a wrong path, and the batches another queue's backlog.
+        if manifest.next_sequence() == Sequence(0) {
+            return Err(CollectError::NeverUsed);
+        }
+        if let Some(key) = manifest.keys().find(|key| !is_right_under(prefix, key)) {
+            return Err(CollectError::OtherPrefix { location: Location::from(key) });
+        }
+        let modified = modified.ok_or(CollectError::NoTime)?;
+        let oldest = manifest.keys().filter_map(|key| batch_millis(prefix, key)).min();
+        let listed = Listed::in_manifest(manifest);
+        Ok(Self { prefix: prefix.clone(), grace, listed, modified, oldest })
+    }
+
+    /// Whether a batch that was dequeued may be deleted.
+    ///
+    /// `shown` is when the manifest that first listed it was written: the batch was written before that.
+    pub(super) fn lets_pass(&self, location: &Location, shown: UnixMillis) -> bool {
+        let key = location.as_str();
+        batch_millis(&self.prefix, key).is_some()
+            && !self.listed.contains(key)
+            && self.is_past_grace(shown)
+    }
+
+    /// What becomes of an object that the store lists.
+    pub(super) fn judge(&self, object: &ListedObject, wall: UnixMillis) -> Verdict {
+        let key = object.location.as_str();
+        let Some(millis) = batch_millis(&self.prefix, key) else { return Verdict::Keep };
+        let Some(written) = credible(object.last_modified, wall) else { return Verdict::Keep };
+        if self.listed.contains(key) {
+            // It was there before the manifest that lists it. A quarter of the grace
+            // period is more than whole seconds and small differences explain.
+            let is_newer = written.saturating_since(self.modified) > self.grace / 4;
+            return if is_newer { Verdict::Nonsense } else { Verdict::Keep };
+        }
+        let may_be_pending = self.oldest.is_some_and(|oldest| millis >= oldest);
+        if self.is_past_grace(written) && !may_be_pending { Verdict::Delete } else { Verdict::Keep }
+    }
+
+    fn is_past_grace(&self, written: UnixMillis) -> bool {
+        self.modified.saturating_since(written) > self.grace
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::format::NewEntry;
+    use crate::types::Epoch;
+
+    const GRACE: Duration = Duration::from_secs(600);
+    /// What the store's clock shows when the manifest is written.
+    const WRITTEN: UnixMillis = UnixMillis(1_700_000_000_000);
+    const OLD: UnixMillis = UnixMillis(WRITTEN.0 - 600_001);
+
+    fn prefix() -> Location {
+        Location::from("ingest")
+    }
+
+    /// A batch whose name says that it was made so many milliseconds after 1970.
+    fn batch(millis: u64) -> Location {
+        Location::from(format!("ingest/{}.batch", ulid::Ulid::from_parts(millis, 7)))
+    }
+
+    fn listing(locations: &[Location]) -> Manifest {
+        let entries: Vec<_> =
+            locations.iter().map(|location| NewEntry { location, metadata: &[] }).collect();
+        Manifest::absent().append(&entries).expect("it fits")
+    }
+
+    /// A queue that has had one batch and lists nothing.
+    fn used() -> Manifest {
+        listing(&[batch(1)]).without_before(Sequence(1))
+    }
+
+    fn gate(manifest: &Manifest) -> Gate {
+        Gate::new(&prefix(), GRACE, manifest, Some(WRITTEN)).expect("it can be gone by")
+    }
+
+    fn object(location: Location, last_modified: UnixMillis) -> ListedObject {
+        ListedObject { location, last_modified: Some(last_modified) }
+    }
+
+    fn judge(manifest: &Manifest, location: Location, last_modified: UnixMillis) -> Verdict {
+        gate(manifest).judge(&object(location, last_modified), WRITTEN)
+    }
+
+    #[test]
+    fn only_what_is_older_than_the_grace_period_by_the_stores_clock_is_deleted() {
+        assert_eq!(judge(&used(), batch(5), OLD), Verdict::Delete);
+        assert_eq!(judge(&used(), batch(5), UnixMillis(OLD.0 + 1)), Verdict::Keep);
+        assert_eq!(judge(&used(), batch(5), WRITTEN), Verdict::Keep);
+        assert_eq!(judge(&used(), batch(5), UnixMillis(i64::MAX)), Verdict::Keep);
+        assert!(gate(&used()).lets_pass(&batch(5), OLD));
+        assert!(!gate(&used()).lets_pass(&batch(5), UnixMillis(OLD.0 + 1)));
+    }
+
+    #[test]
+    fn what_is_listed_is_kept() {
+        let manifest = listing(&[batch(9), batch(5)]);
+        assert_eq!(judge(&manifest, batch(5), OLD), Verdict::Keep);
+        assert!(!gate(&manifest).lets_pass(&batch(5), OLD));
+        assert!(gate(&manifest).lets_pass(&batch(4), OLD));
+    }
+
+    /// Goal: a producer that follows none of our rules may be about to list what it made after that.
+    #[test]
+    fn what_is_younger_by_name_than_the_oldest_that_is_listed_is_kept() {
+        let manifest = listing(&[batch(90), batch(50), batch(70)]);
+        assert_eq!(judge(&manifest, batch(49), OLD), Verdict::Delete);
+        assert_eq!(judge(&manifest, batch(51), OLD), Verdict::Keep);
+        let twin = Location::from(format!("ingest/{}.batch", ulid::Ulid::from_parts(50, 6)));
+        assert_eq!(judge(&manifest, twin, OLD), Verdict::Keep);
+        // What was dequeued is not about to be listed.
+        assert!(gate(&manifest).lets_pass(&batch(51), OLD));
+    }
+
+    #[test]
+    fn nothing_but_batches_right_under_the_prefix_is_deleted() {
+        let name = "01ARZ3NDEKTSV4RRFFQ69G5FAV.batch";
+        for key in ["ingest/manifest", "ingest/x.batch"] {
+            assert_eq!(judge(&used(), Location::from(key), OLD), Verdict::Keep, "{key}");
+            assert!(!gate(&used()).lets_pass(&Location::from(key), OLD), "{key}");
+        }
+        for directory in ["ingest/sub", "other", "ingest2"] {
+            let key = Location::from(format!("{directory}/{name}"));
+            assert_eq!(judge(&used(), key.clone(), OLD), Verdict::Keep, "{key}");
+            assert!(!gate(&used()).lets_pass(&key, OLD), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_store_without_times_or_with_impossible_ones_gets_no_deletions() {
+        let untimed = Gate::new(&prefix(), GRACE, &used(), None);
+        assert!(matches!(untimed, Err(CollectError::NoTime)));
+        let object = ListedObject { location: batch(5), last_modified: None };
+        assert_eq!(gate(&used()).judge(&object, WRITTEN), Verdict::Keep);
+        for nonsense in [UnixMillis(0), UnixMillis(-1), UnixMillis(i64::MIN)] {
+            assert_eq!(judge(&used(), batch(5), nonsense), Verdict::Keep, "{nonsense:?}");
+        }
+        let year = 366 * 24 * 3600 * 1000;
+        for (time, is_credible) in
+            [(0, false), (1, true), (WRITTEN.0 + year, true), (WRITTEN.0 + year + 1, false)]
+        {
+            let time = Some(UnixMillis(time));
+            assert_eq!(credible(time, WRITTEN), time.filter(|_| is_credible));
+        }
+    }
+
+    #[test]
+    fn a_manifest_older_than_a_batch_that_it_lists_is_nonsense() {
+        let manifest = listing(&[batch(5)]);
+        let later = |millis| UnixMillis(WRITTEN.0 + millis);
+        assert_eq!(judge(&manifest, batch(5), later(150_000)), Verdict::Keep);
+        assert_eq!(judge(&manifest, batch(5), later(150_001)), Verdict::Nonsense);
+        assert_eq!(judge(&manifest, batch(6), later(150_001)), Verdict::Keep, "it is not listed");
+    }
+
+    #[test]
+    fn a_queue_that_never_had_an_entry_gets_no_deletions() {
+        for manifest in [Manifest::absent(), Manifest::absent().with_epoch(Epoch(3))] {
+            let gate = Gate::new(&prefix(), GRACE, &manifest, Some(WRITTEN));
+            assert!(matches!(gate, Err(CollectError::NeverUsed)));
+        }
+    }
+
+    #[test]
+    fn a_queue_whose_batches_lie_elsewhere_gets_no_deletions() {
+        for key in ["other/x.batch", "ingest/sub/x.batch", "x.batch"] {
+            let manifest = listing(&[batch(5), Location::from(key)]);
+            match Gate::new(&prefix(), GRACE, &manifest, Some(WRITTEN)) {
+                Err(CollectError::OtherPrefix { location }) => assert_eq!(location.as_str(), key),
+                other => panic!("{key}: {other:?}"),
+            }
+        }
+        // A name of another form, in the right place, is no sign of another queue.
+        assert_eq!(
+            judge(&listing(&[Location::from("ingest/x.batch")]), batch(5), OLD),
+            Verdict::Delete
+        );
+    }
+}
