@@ -228,7 +228,8 @@ impl Life {
                 world.violated(Invariant::Sequences, format!("after {last:?}: {error}"));
                 return None;
             }
-            world.runtime.sleep(ms(50)).await;
+            // Nobody asks a store that says no ten times a second.
+            world.runtime.sleep(ms(500)).await;
         }
     }
 
@@ -251,7 +252,7 @@ impl Life {
                 }
                 Err(error) => {
                     self.go_past(term, &error).await;
-                    self.world.runtime.sleep(ms(20)).await;
+                    self.world.runtime.sleep(ms(300)).await;
                     continue;
                 }
             };
@@ -370,7 +371,7 @@ impl Life {
                 Err(NextError::Ended(ended)) => return Err(ended.into()),
                 Err(error) => self.go_past(term, &error).await,
             }
-            self.world.runtime.sleep(ms(20)).await;
+            self.world.runtime.sleep(ms(300)).await;
         }
     }
 

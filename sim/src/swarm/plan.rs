@@ -241,6 +241,12 @@ impl Plan {
         self.faults.chances[kind as usize].iter().any(|(_, it)| *it == trouble)
     }
 
+    /// Whether bytes are shown in place of the manifest that are none.
+    pub(crate) fn damages_manifests(&self) -> bool {
+        let damages = [Trouble::Truncate, Trouble::Corrupt, Trouble::Empty];
+        damages.iter().any(|trouble| self.has(*trouble, Kind::ReadManifest))
+    }
+
     pub(crate) fn has_spell(&self, spell: Spell) -> bool {
         self.faults.spells.iter().any(|(it, _, _)| *it == spell)
     }

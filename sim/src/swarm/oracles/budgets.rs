@@ -73,6 +73,11 @@ impl Oracles {
         }
     }
 
+    /// The store asked for fewer requests by itself.
+    pub(crate) fn refused(&mut self) {
+        self.totals.faults += 1;
+    }
+
     /// A request came to its end in the process that sent it: answered, or given up.
     pub(crate) fn answered(
         &mut self,
