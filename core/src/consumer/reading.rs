@@ -501,7 +501,8 @@ impl Consumer {
     ) -> Option<Manifest> {
         self.reading.busy = false;
         let (written, since) = self.reading.swapping.take().expect("a swap was out");
-        let took = now.monotonic.saturating_since(since);
+        // Whoever was paused meanwhile learns nothing of how long a swap takes.
+        let took = now.monotonic.saturating_since(since).min(self.config.request_timeout);
         match result {
             Ok(WriteOutcome::Stored(version)) => {
                 self.reading.read_succeeded();
