@@ -1,6 +1,7 @@
 //! What is not of this project, or not of this queue: producers that follow none of our rules, and other people's objects.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use buffer_core::format::{Compression, Manifest, Metadata, NewEntry, encode_batch};
 use buffer_core::{Condition, Location, ReadOutcome, WriteOutcome};
@@ -56,6 +57,9 @@ pub(crate) fn place_keys(world: &Arc<World>) {
     }
 }
 
+/// How long it waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// Lists whatever it uploaded, whenever it likes: it knows no age, and tries again for ever.
 pub(crate) async fn produce(world: &Arc<World>) {
     if world.plan.theme != Theme::ForeignProducers {
@@ -77,7 +81,9 @@ async fn run(world: &Arc<World>, random: &mut Random) {
         let location = Location::from(format!("ingest/{name}.batch"));
         let record = entry::make(u64::MAX, 0, random.usize(0..9));
         let batch = encode_batch([&record].into_iter(), Compression::None).expect("it is short");
-        if world.store.write(&location, batch, Condition::Absent).await.is_err() {
+        let written = world.store.write(&location, batch, Condition::Absent);
+        let written = world.within(PATIENCE, written).await;
+        if !matches!(written, Some(Ok(WriteOutcome::Stored(_)))) {
             continue;
         }
         if random.u32(..3) == 0 {
@@ -86,7 +92,8 @@ async fn run(world: &Arc<World>, random: &mut Random) {
         world.exempt(Exemption::ForeignProducers);
         world.active("foreign-producer");
         for _ in 0..20 {
-            if list(world, &location).await {
+            let listed = world.within(PATIENCE, list(world, &location)).await;
+            if listed == Some(true) {
                 break;
             }
             world.runtime.sleep(ms(random.u64(10..500))).await;

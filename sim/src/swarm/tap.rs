@@ -217,7 +217,10 @@ impl Tap {
             }
             Some(Doom { when: When::Answered, fate, .. }) => {
                 let answer = request.await;
-                self.suffer(fate, kind).await;
+                // The answer may have taken until all is well.
+                if self.world.is_unkind() {
+                    self.suffer(fate, kind).await;
+                }
                 answer
             }
             None => request.await,

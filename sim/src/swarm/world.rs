@@ -373,11 +373,13 @@ impl World {
             .collect();
         self.rest(self.plan.unkind).await;
         self.faults_end();
-        for other in others {
-            other.await;
-        }
         // From here on everything is well: whatever was begun must come to its end.
         let patience = self.plan.grace * 2 + secs(300);
+        for other in others {
+            if self.within(patience, other).await.is_none() {
+                return self.violated(Invariant::Liveness, "what disturbs the world has no end");
+            }
+        }
         for slot in slots {
             if self.within(patience, slot).await.is_none() {
                 return self.violated(Invariant::Liveness, "a producer did not get to its end");
