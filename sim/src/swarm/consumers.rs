@@ -312,7 +312,7 @@ impl Life {
             Style::Next => match self.next_batch(term).await? {
                 Some(batch) => Ok(vec![batch]),
                 None => {
-                    self.world.runtime.sleep(ms(random.u64(50..1000))).await;
+                    self.world.runtime.sleep(self.rest(random)).await;
                     Ok(Vec::new())
                 }
             },
@@ -326,11 +326,17 @@ impl Life {
                     }
                 }
                 if batches.is_empty() {
-                    self.world.runtime.sleep(ms(random.u64(50..1000))).await;
+                    self.world.runtime.sleep(self.rest(random)).await;
                 }
                 Ok(batches)
             }
         }
+    }
+
+    /// How long its caller waits when there is nothing. Once all is well nobody is in a hurry.
+    fn rest(&self, random: &mut Random) -> Duration {
+        let most = if self.world.is_unkind() { 1000 } else { 8000 };
+        ms(random.u64(50..most))
     }
 
     async fn fetch(&self, descriptor: BatchDescriptor) -> Option<ConsumedBatch> {

@@ -23,8 +23,11 @@ impl Exemption {
             },
             // The oracles know that gap, place by place.
             Self::RestartInCaseFour => false,
-            Self::FrozenClocks | Self::SmallerGrace => {
-                matches!(invariant, SafeCollection | DurableAck | NoLoss)
+            Self::FrozenClocks => matches!(invariant, SafeCollection | DurableAck | NoLoss),
+            // Repeats are forgotten by the same gate.
+            Self::SmallerGrace => {
+                let forgotten = matches!(invariant, NoRepeats | ExactlyOnce);
+                forgotten || matches!(invariant, SafeCollection | DurableAck | NoLoss)
             }
             Self::ForeignProducers => matches!(invariant, LiveCollection),
         }

@@ -41,6 +41,23 @@ impl Theme {
     ];
 }
 
+impl Theme {
+    /// Whether it is about what a collector does.
+    const fn needs_collector(self) -> bool {
+        match self {
+            Self::WrongManifestPath | Self::ForeignProducers | Self::SmallerGrace => true,
+            Self::Plain
+            | Self::ManifestDeleted
+            | Self::ManifestRolledBack
+            | Self::ManifestReplaced
+            | Self::BatchDeleted
+            | Self::BothClocksFrozen
+            | Self::UndetectableDamage
+            | Self::BrokenStore => false,
+        }
+    }
+}
+
 /// For some seconds, requests fail in one way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Spell {
@@ -157,10 +174,11 @@ impl Plan {
             true => Theme::MARKED[random.usize(..Theme::MARKED.len())],
             false => Theme::Plain,
         };
-        let grace = secs(random.u64(20..=60));
+        let grace = secs(random.u64(20..=40));
         let processes = ProcessPlan::draw(random);
         // Long enough for those who wake up past the grace period to find the others still at work.
-        let long = processes.long_pauses || one_in(random, 8);
+        let collects = theme.needs_collector() || !one_in(random, 4);
+        let long = processes.long_pauses || one_in(random, if collects { 2 } else { 8 });
         let unkind = match long {
             true => grace * 2 + secs(random.u64(5..40)),
             false => secs(random.u64(5..40)),
@@ -170,17 +188,6 @@ impl Plan {
             (true, _) => Duration::ZERO,
             (false, true) => ms(random.u64(1000..4000)),
             (false, false) => ms([50, 300, 1000, 2000][random.usize(..4)]),
-        };
-        let theme_needs_collector = match theme {
-            Theme::WrongManifestPath | Theme::ForeignProducers | Theme::SmallerGrace => true,
-            Theme::Plain
-            | Theme::ManifestDeleted
-            | Theme::ManifestRolledBack
-            | Theme::ManifestReplaced
-            | Theme::BatchDeleted
-            | Theme::BothClocksFrozen
-            | Theme::UndetectableDamage
-            | Theme::BrokenStore => false,
         };
         let plan = Self {
             theme,
@@ -202,8 +209,8 @@ impl Plan {
                 _ => 20,
             },
             grace,
-            collects: theme_needs_collector || !one_in(random, 4),
-            gc_interval: secs(random.u64(1..=15)),
+            collects,
+            gc_interval: secs(random.u64(3..=20)),
             consumer_stopped: one_in(random, 16),
             hurries,
             foreign_keys: one_in(random, 4),
@@ -299,7 +306,7 @@ impl Plan {
             dequeue_acks: random.usize(1..20),
             dequeue_interval: ms([0, 10, 200, 1000, 60_000][random.usize(..5)]),
             poll_interval,
-            poll_interval_max: poll_interval * random.u32(1..8),
+            poll_interval_max: poll_interval * random.u32(2..24),
             gc_enabled: self.collects,
             gc_interval: self.gc_interval,
             gc_grace_period: self.grace,
@@ -396,7 +403,7 @@ impl FaultPlan {
                     continue;
                 }
                 let chance = match is_of_collector(*kind) {
-                    true => random.u32(500..=3000),
+                    true => random.u32(1000..=4000),
                     false => trouble.limit(random.u32(1..=most)),
                 };
                 let chances = &mut plan.chances[*kind as usize];
