@@ -28,6 +28,7 @@ impl Backoff {
     /// The same with a draw from `0.0..1.0` that was made before.
     pub(crate) fn after_failure_at(&mut self, draw: f64) -> Duration {
         let window = self.base.saturating_mul(1 << self.failures.min(20)).min(self.most);
+        crate::sometimes!(BackoffAtMost, window == self.most);
         self.failures = self.failures.saturating_add(1);
         window.mul_f64(0.5 + 0.5 * draw)
     }

@@ -57,8 +57,11 @@ impl Contention {
         let took = took.max(LEAST);
         let most = took.saturating_mul(MOST_SWAPS).min(MOST).max(took);
         self.streak = 0;
+        crate::sometimes!(ContentionDoubled, self.window >= took && self.window < most);
+        crate::sometimes!(ContentionCapped, self.window >= most && took < most);
         self.window = self.window.saturating_mul(2).clamp(took, most);
         let patience = took.saturating_mul(PATIENCE_SWAPS);
+        crate::sometimes!(ContentionUrgent, waited > patience);
         let urgency = 1.0 + waited.as_secs_f64() / patience.as_secs_f64();
         self.window.mul_f64(random.f64() / urgency)
     }
@@ -73,12 +76,15 @@ impl Contention {
         self.window = self.window * 3 / 4;
         self.streak = self.streak.saturating_add(u32::from(more));
         if self.window >= took.max(LEAST) {
+            crate::sometimes!(ContentionPause);
             return Some(self.window.mul_f64(random.f64()));
         }
         self.window = Duration::ZERO;
         let turn = took.saturating_add(self.read.max(took)).min(MOST);
         let pause = turn.mul_f64(PAUSE_TURNS * (0.75 + 0.5 * random.f64()));
-        (more && self.streak.is_multiple_of(STREAK)).then_some(pause)
+        let makes_room = more && self.streak.is_multiple_of(STREAK);
+        crate::sometimes!(ContentionMadeRoom, makes_room);
+        makes_room.then_some(pause)
     }
 }
 

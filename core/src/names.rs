@@ -26,6 +26,8 @@ impl BatchNames {
         let millis = u64::try_from(now.0).unwrap_or(0).min((1 << 48) - 1);
         let random = self.random.u128(..) & ((1 << 80) - 1);
         let fresh = Ulid::from_parts(millis, random);
+        let is_earlier = |last: Ulid| last.timestamp_ms() > millis;
+        crate::sometimes!(ClockWentBack, self.last.is_some_and(is_earlier));
         let ulid = match self.last {
             Some(last) if fresh <= last => last.increment().unwrap_or(fresh),
             Some(_) | None => fresh,

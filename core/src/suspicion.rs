@@ -25,6 +25,11 @@ impl Suspicion {
         (self.looks <= LOOKS).then(|| FIRST_WAIT * (1 << self.looks))
     }
 
+    /// Whether something contradicted, and was looked at again.
+    pub(crate) const fn has_looked(&self) -> bool {
+        self.looks > 0
+    }
+
     pub(crate) const fn clear(&mut self) {
         self.looks = 0;
     }

@@ -68,6 +68,8 @@ impl Now {
     #[must_use]
     pub fn age_of(self, start: Self) -> Duration {
         let monotonic = self.monotonic.saturating_since(start.monotonic);
-        monotonic.max(self.wall.saturating_since(start.wall))
+        let wall = self.wall.saturating_since(start.wall);
+        crate::sometimes!(WallClockAhead, wall > monotonic + Duration::from_secs(1));
+        monotonic.max(wall)
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
@@ -72,6 +72,8 @@ pub(crate) struct World {
     state: Mutex<State>,
     /// The same as `now` of the state, to be read without a lock.
     nanos: AtomicU64,
+    /// Whether any process is to crash at a request: most worlds need not look.
+    crashes_planned: AtomicBool,
     pub(crate) trace: SharedTrace,
 }
 
@@ -123,16 +125,6 @@ impl State {
         life.requests += 1;
         life.requests
     }
-
-    /// Whether this process was to crash at this moment of this request.
-    pub(crate) fn crashes_at(&self, process: ProcessId, request: u64, moment: Moment) -> bool {
-        self.lives[process.index()].crashes_at == Some((request, moment))
-    }
-
-    pub(crate) fn crash_at(&mut self, process: ProcessId, request: u64, moment: Moment) {
-        let life = &mut self.lives[process.index()];
-        life.crashes_at = Some((life.requests + request, moment));
-    }
 }
 
 /// What the thread does next.
@@ -162,7 +154,14 @@ impl World {
             running: false,
             ending: false,
         };
-        Self { seed, options, state: Mutex::new(state), nanos: AtomicU64::new(0), trace }
+        Self {
+            seed,
+            options,
+            state: Mutex::new(state),
+            nanos: AtomicU64::new(0),
+            crashes_planned: AtomicBool::new(false),
+            trace,
+        }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -176,6 +175,19 @@ impl World {
     /// Virtual time since the world began.
     pub(crate) fn now(&self) -> Duration {
         Duration::from_nanos(self.nanos.load(Ordering::Relaxed))
+    }
+
+    /// Whether this process was to crash at this moment of this request.
+    pub(crate) fn crashes_at(&self, process: ProcessId, request: u64, moment: Moment) -> bool {
+        self.crashes_planned.load(Ordering::Relaxed)
+            && self.state().lives[process.index()].crashes_at == Some((request, moment))
+    }
+
+    pub(crate) fn crash_at(&self, process: ProcessId, request: u64, moment: Moment) {
+        self.crashes_planned.store(true, Ordering::Relaxed);
+        let mut state = self.state();
+        let life = &mut state.lives[process.index()];
+        life.crashes_at = Some((life.requests + request, moment));
     }
 
     fn set_now(&self, state: &mut State, now: Duration) {

@@ -43,9 +43,12 @@
 mod clock;
 mod decisions;
 mod executor;
+mod guard;
 mod oneshot;
+mod plant;
 mod process;
 mod runtime;
+pub mod scenarios;
 mod slab;
 mod store;
 pub mod swarm;
@@ -54,6 +57,7 @@ mod trace;
 
 pub use clock::SimClock;
 pub use decisions::{Decision, Random};
+pub use plant::hooks_are_on;
 pub use process::{Join, Moment, Process, ProcessId};
 pub use runtime::{SimOptions, SimRuntime};
 pub use store::{

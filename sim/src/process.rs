@@ -167,7 +167,7 @@ impl Process {
 
     /// Crashes this process at a moment of one of its requests: the first from here on is number one.
     pub fn crash_at_request(&self, number: u64, moment: Moment) {
-        self.runtime.world().state().crash_at(self.id, number, moment);
+        self.runtime.world().crash_at(self.id, number, moment);
     }
 
     /// Stops every task of this process where it waits; its requests take their course.

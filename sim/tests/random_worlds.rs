@@ -4,15 +4,12 @@
 //! `BUFFER_SEEDS=1000..9000` runs other seeds than usual; `BUFFER_TRACE=1`
 //! prints the whole trace of those that fail.
 
-use std::any::Any;
-use std::cell::Cell;
 use std::ops::Range;
-use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use buffer_sim::swarm::{Options, Report, run};
+use buffer_sim::swarm::{Report, Token};
 
 /// What takes some seconds on one machine.
 const USUAL: Range<u64> = 0..400;
@@ -25,36 +22,20 @@ fn seeds() -> Range<u64> {
     parsed.unwrap_or_else(|| panic!("BUFFER_SEEDS is {text:?}, and should be like 0..1000"))
 }
 
-fn message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic").to_owned()
-}
-
-thread_local! {
-    static SEED: Cell<u64> = const { Cell::new(0) };
-}
-
-/// A panic within a machine may become an abort on its way out: whose it was is said before.
-fn name_the_seed_of_panics() {
-    let told = panic::take_hook();
-    panic::set_hook(Box::new(move |info| {
-        eprintln!("seed {}: PANIC", SEED.get());
-        told(info);
-    }));
-}
-
-/// A panic is a bug as well: of the code, or of this test.
-fn run_guarded(seed: u64) -> Result<Report, String> {
-    SEED.set(seed);
-    catch_unwind(AssertUnwindSafe(|| run(seed, &Options::default())))
-        .map_err(|panic| format!("seed {seed}: PANIC: {}", message(&*panic)))?
-        .map_err(|failure| format!("{failure}\n{}", failure.lines.join("\n")))
+/// Runs the world of a seed; if it fails, once more with its lines kept.
+fn run(seed: u64) -> Result<Report, String> {
+    let token = Token::new(seed);
+    token.run(false).map_err(|failure| {
+        let lines = token.run(true).map_or_else(|again| again.lines, |report| report.lines);
+        let whole = std::env::var_os("BUFFER_TRACE").is_some();
+        let from = if whole { 0 } else { lines.len().saturating_sub(60) };
+        format!("{failure}\n{}\ncargo sim replay {token}", lines[from..].join("\n"))
+    })
 }
 
 /// Goal: in every world every invariant holds, and the same seed is the same world.
 #[test]
 fn every_invariant_holds_in_random_worlds() {
-    name_the_seed_of_panics();
     let seeds = seeds();
     let next = AtomicU64::new(seeds.start);
     let reports = Mutex::new(Vec::new());
@@ -64,10 +45,10 @@ fn every_invariant_holds_in_random_worlds() {
         if seed >= seeds.end {
             break;
         }
-        match run_guarded(seed) {
+        match run(seed) {
             Ok(report) => {
                 if seed.is_multiple_of(50) {
-                    let again = run_guarded(seed).map(|again| again.hash);
+                    let again = run(seed).map(|again| again.hash);
                     let same = again.as_ref() == Ok(&report.hash);
                     assert!(same, "seed {seed}: I18 determinism: {} and {again:?}", report.hash);
                 }

@@ -151,6 +151,7 @@ impl ConsumerRole {
         if self.stopped {
             return Ok(Err(Ended::Stopped.into()));
         }
+        buffer_core::sometimes!(CallsRace, self.changed.total_listeners() > 0);
         let listener = self.changed.listen();
         match self.machine.next(now, since, wait) {
             Ok(Next::Ready(batch)) => Ok(Ok(Some(batch.into()))),
@@ -450,6 +451,7 @@ impl Drop for Consumer {
             if role.let_go || role.stopped || role.machine.ended().is_some() {
                 return;
             }
+            buffer_core::sometimes!(ConsumerDropped);
             tracing::warn!("a consumer was dropped without `close`");
             role.let_go = true;
             role.machine.close(now);

@@ -82,6 +82,8 @@ impl<R: Role> Engine<R> {
         let crowded = self.crowded.load(Ordering::Relaxed);
         if crowded || self.woken.load(Ordering::Relaxed) {
             self.crowded.store(false, Ordering::Relaxed);
+            buffer_core::sometimes!(MadeWayForOthers, crowded);
+            buffer_core::sometimes!(MadeWayForLoop, !crowded);
             self.host.runtime.yield_now().await;
         }
     }
@@ -183,6 +185,7 @@ impl<R: Role> Drop for StopGuard<R> {
     fn drop(&mut self) {
         let mut role = self.0.lock();
         if !role.is_finished() {
+            buffer_core::sometimes!(LoopDropped);
             role.handle_stop();
         }
     }

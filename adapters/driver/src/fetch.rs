@@ -94,7 +94,7 @@ impl FetchHandle {
         let location = location_of(descriptor);
         let request = {
             let (store, location) = (Arc::clone(&self.host.store), location.clone());
-            Box::pin(async move { store.read(&location, None).await })
+            async move { store.read(&location, None).await }
         };
         let failed = |kind| StoreError::new(kind, StoreOperation::ReadBatch, location.clone());
         match self.host.within(self.timeout, request).await {

@@ -10,7 +10,7 @@ use buffer_core::{
 };
 use futures_lite::future;
 
-use crate::runtime::{BoxFuture, Clock, Runtime};
+use crate::runtime::{Clock, Runtime};
 use crate::store::{Store, StoreFailure};
 
 /// Work of up to this many bytes is done where it stands: handing it to another thread costs as much.
@@ -66,13 +66,13 @@ impl Host {
             }
             Command::ListBatches(list) => {
                 let (store, prefix) = (Arc::clone(&self.store), list.prefix.clone());
-                let request = Box::pin(async move { store.list(&prefix, list.after).await });
+                let request = async move { store.list(&prefix, list.after).await };
                 let slip = Slip::new(list.ticket, StoreOperation::ListBatches, list.prefix);
                 self.send(machine, request, list.timeout, slip);
             }
             Command::DeleteBatches(delete) => {
                 let (store, locations) = (Arc::clone(&self.store), delete.locations.clone());
-                let request = Box::pin(async move { Ok(store.delete(locations).await) });
+                let request = async move { Ok(store.delete(locations).await) };
                 let slip = DeleteSlip { ticket: delete.ticket, locations: delete.locations };
                 self.send(machine, request, delete.timeout, slip);
             }
@@ -94,25 +94,25 @@ impl Host {
         location: &Location,
         payload: buffer_core::Rope,
         condition: Condition,
-    ) -> Request<WriteOutcome> {
+    ) -> impl Request<WriteOutcome> {
         let (store, location) = (Arc::clone(&self.store), location.clone());
-        Box::pin(async move { store.write(&location, payload, condition).await })
+        async move { store.write(&location, payload, condition).await }
     }
 
     fn read(
         &self,
         location: &Location,
         unless: Option<buffer_core::Version>,
-    ) -> Request<ReadOutcome> {
+    ) -> impl Request<ReadOutcome> {
         let (store, location) = (Arc::clone(&self.store), location.clone());
-        Box::pin(async move { store.read(&location, unless).await })
+        async move { store.read(&location, unless).await }
     }
 
     /// Sends a request, and answers its slip once, even if the task that waits for it is dropped.
     fn send<A: Answer>(
         &self,
         machine: &Arc<impl Complete>,
-        request: Request<A::Value>,
+        request: impl Request<A::Value>,
         timeout: Duration,
         slip: A,
     ) {
@@ -130,6 +130,7 @@ impl Host {
         if bytes <= INLINE_BYTES {
             machine.complete(work());
         } else {
+            buffer_core::sometimes!(BlockingPoolUsed);
             let machine = Arc::clone(machine);
             self.runtime.spawn_blocking(Box::new(move || machine.complete(work())));
         }
@@ -139,18 +140,28 @@ impl Host {
     pub(crate) fn within<T: Send + 'static>(
         &self,
         timeout: Duration,
-        request: Request<T>,
-    ) -> Request<T> {
+        request: impl Request<T>,
+    ) -> impl Request<T> {
+        let timeout =
+            if buffer_core::planted!(RequestsWaitForEver) { timeout * 10_000 } else { timeout };
         let sleep = self.runtime.sleep_until(self.runtime.monotonic() + timeout);
         let timed_out = async move {
             sleep.await;
+            buffer_core::sometimes!(RequestTimedOut);
             Err(StoreFailure::from(StoreErrorKind::TimedOut))
         };
-        Box::pin(future::or(request, timed_out))
+        // Nothing is boxed on the way: one task is one allocation.
+        future::or(request, timed_out)
     }
 }
 
-type Request<T> = BoxFuture<'static, Result<T, StoreFailure>>;
+/// A request that is not under way yet.
+pub(crate) trait Request<T>:
+    Future<Output = Result<T, StoreFailure>> + Send + 'static
+{
+}
+
+impl<T, F: Future<Output = Result<T, StoreFailure>> + Send + 'static> Request<T> for F {}
 
 /// What a request's result goes through on its way to a completion.
 trait Answer: Send + 'static {
@@ -245,6 +256,7 @@ impl<C: Complete, A: Answer> Pending<C, A> {
 
 impl<C: Complete, A: Answer> Drop for Pending<C, A> {
     fn drop(&mut self) {
+        buffer_core::sometimes!(RequestTaskDropped, self.slip.is_some());
         let reason = "the task that ran the request was dropped";
         self.answer(Err(StoreFailure::new(StoreErrorKind::Transient, reason)));
     }

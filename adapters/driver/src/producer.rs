@@ -1,6 +1,7 @@
 //! The producer's handle.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::mem;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -103,6 +104,15 @@ impl DurabilityWatcher {
     }
 }
 
+/// Notices a call that its caller drops while it waits for room.
+struct Cancelled;
+
+impl Drop for Cancelled {
+    fn drop(&mut self) {
+        buffer_core::sometimes!(ProduceCancelled);
+    }
+}
+
 #[derive(Debug)]
 struct ProducerRole {
     machine: core::Producer,
@@ -168,6 +178,7 @@ impl ProducerRole {
             Ok(receipt) => {
                 let batch = Arc::clone(self.unsettled.entry(receipt.batch).or_default());
                 if has_waited {
+                    buffer_core::sometimes!(WaitedForRoom);
                     // Whoever waits behind us may fit as well.
                     self.room.notify(1);
                 }
@@ -196,6 +207,9 @@ impl ProducerRole {
             Some(failures.last) > scope.reported && Some(failures.first) <= scope.through
         };
         let failures = self.failures.iter().find(in_scope);
+        buffer_core::sometimes!(FlushToldFailure, failures.is_some());
+        let had_failed = self.failures.iter().any(|earlier| Some(earlier.last) <= scope.reported);
+        buffer_core::sometimes!(FlushWellAfterFailure, failures.is_none() && had_failed);
         Some(failures.map_or(Ok(()), |failures| Err(failures.error.clone())))
     }
 
@@ -216,7 +230,9 @@ impl ProducerRole {
     fn settle(&mut self, batch: BatchId, outcome: Result<(), DeliveryError>) {
         if let Err(error) = &outcome {
             tracing::warn!(%error, "a batch did not become durable");
-            self.remember(batch, error.clone());
+            if !buffer_core::planted!(BackgroundFailureNotTold) {
+                self.remember(batch, error.clone());
+            }
         }
         if let Some(settlement) = self.unsettled.remove(&batch) {
             settlement.outcome.set(outcome).expect("a batch is settled once");
@@ -331,7 +347,9 @@ impl Producer {
                 Ok(handle) => return Ok(handle),
                 Err((error, Some(listener))) => {
                     submission = error.into_submission();
+                    let cancelled = Cancelled;
                     listener.await;
+                    mem::forget(cancelled);
                     has_waited = true;
                 }
                 Err((error, None)) => return Err(error),
@@ -423,6 +441,7 @@ impl Drop for Producer {
             if role.let_go || role.stage != Stage::Running {
                 return;
             }
+            buffer_core::sometimes!(ProducerDropped);
             let bytes = role.machine.buffered_bytes();
             tracing::warn!(
                 bytes,

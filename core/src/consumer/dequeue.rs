@@ -6,6 +6,7 @@ use core::hash::{Hash, Hasher};
 use super::error::{AckError, AckRefusal, Ended, FlushError};
 use super::{Consumer, Lifecycle, Purpose};
 use crate::error::Fault;
+use crate::known::Known;
 use crate::store::{StoreError, WriteOutcome};
 use crate::time::{Instant, Now};
 use crate::types::Sequence;
@@ -71,6 +72,10 @@ impl Dequeue {
     }
 
     pub(super) fn passed_over(&mut self, sequence: Sequence) {
+        if crate::planted!(RepeatDequeuedAlone) && self.unacknowledged.is_empty() {
+            self.target = sequence.next();
+            return;
+        }
         self.unacknowledged.push_back(Passed { sequence, over: true });
     }
 
@@ -81,6 +86,11 @@ impl Dequeue {
     /// Every batch before this is acknowledged.
     pub(super) const fn target(&self) -> Sequence {
         self.target
+    }
+
+    /// Whether a dequeue is out, or is not known to have happened.
+    pub(super) const fn is_sent(&self) -> bool {
+        self.sent.is_some()
     }
 
     pub(super) const fn is_settled(&self) -> bool {
@@ -118,12 +128,16 @@ impl Dequeue {
 
     fn refuse(&self, sequence: Sequence) -> Option<AckRefusal> {
         if sequence < self.target {
+            crate::sometimes!(AckAlready);
             return Some(AckRefusal::AlreadyAcknowledged { sequence });
         }
         let handed_out = |passed: &&Passed| passed.sequence == sequence && !passed.over;
         match self.unacknowledged.iter().find(handed_out) {
             Some(_) => None,
-            None => Some(AckRefusal::NotHandedOut { sequence }),
+            None => {
+                crate::sometimes!(AckNotHandedOut);
+                Some(AckRefusal::NotHandedOut { sequence })
+            }
         }
     }
 
@@ -132,9 +146,11 @@ impl Dequeue {
         while let Some(first) = self.unacknowledged.front()
             && first.sequence <= through
         {
+            crate::sometimes!(PassedOverAcknowledged, first.over);
             count += u64::from(!first.over);
             self.unacknowledged.pop_front();
         }
+        crate::sometimes!(AckOfMany, count > 1);
         self.target = through.next();
         self.acks += usize::try_from(count).expect("no more than were held");
         self.first_ack.get_or_insert(now.monotonic);
@@ -149,10 +165,20 @@ impl Consumer {
     ///
     /// [`AckError`] when `sequence` is not the first that was handed out and not acknowledged.
     pub fn ack(&mut self, now: Now, sequence: Sequence) -> Result<(), AckError> {
+        let is_listed = |known: &Known| known.manifest.next_sequence() > sequence;
+        if crate::planted!(FirstAckUnchecked)
+            && self.stats.acks == 0
+            && sequence >= self.dequeue.target
+            && self.reading.known.as_ref().is_some_and(is_listed)
+        {
+            self.take_ack(now, sequence);
+            return Ok(());
+        }
         self.check_ack(sequence)?;
         self.dequeue.drop_passed_over();
         let first = self.dequeue.unacknowledged.front().expect("`sequence` is among them");
-        if first.sequence != sequence {
+        if first.sequence != sequence && !crate::planted!(GapInAcksAccepted) {
+            crate::sometimes!(AckOutOfOrder);
             let expected = first.sequence;
             return Err(AckRefusal::OutOfOrder { sequence, expected }.into());
         }
@@ -239,8 +265,19 @@ impl Consumer {
     /// Swaps in the manifest without what is acknowledged. The epoch was checked when `known` was read.
     pub(super) fn send_dequeue(&mut self, now: Now) {
         let known = self.reading.known.as_ref().expect("the manifest was read");
-        assert_eq!(Some(known.manifest.epoch()), self.epoch(), "a fenced consumer has ended");
-        let shortened = known.manifest.without_before(self.dequeue.target);
+        let is_ours = Some(known.manifest.epoch()) == self.epoch()
+            || crate::planted!(DequeueWithoutEpochCheck)
+            || crate::planted!(EpochAdoptedAfterUnknown);
+        assert!(is_ours, "a fenced consumer has ended");
+        let target = self.dequeue.target;
+        let target = if crate::planted!(DequeueOneTooFar) { target.next() } else { target };
+        let shortened = known.manifest.without_before(target);
+        crate::sometimes!(DequeueSentAgain, self.dequeue.is_sent());
+        let (asked, acks) = (self.dequeue.asked.is_some(), self.dequeue.acks);
+        let is_full = acks >= self.config.dequeue_acks;
+        crate::sometimes!(DequeueAsked, asked);
+        crate::sometimes!(DequeueByAcks, !asked && is_full);
+        crate::sometimes!(DequeueByTime, !asked && !is_full && !self.dequeue.is_sent());
         self.dequeue.sent = Some(self.dequeue.target);
         self.dequeue.acks = 0;
         self.dequeue.first_ack = None;
@@ -253,6 +290,9 @@ impl Consumer {
         if let Some(written) = self.on_swapped(now, result) {
             self.dequeue.seen(written.first_sequence());
             self.changed();
+        } else if crate::planted!(FailedDequeueNotRetried) {
+            self.dequeue.sent = None;
+            self.dequeue.asked = None;
         }
     }
 }

@@ -300,14 +300,20 @@ impl Consumer {
     pub fn close(&mut self, now: Now) {
         match self.lifecycle {
             Lifecycle::Active { epoch } => {
+                crate::sometimes!(ConsumerClosedWhileBusy, self.reading.busy);
                 self.lifecycle = Lifecycle::Closing { epoch };
                 self.window.clear();
                 self.collector.stop();
                 self.dequeue.ask();
                 self.advance(now);
             }
-            Lifecycle::New | Lifecycle::Initializing(_) => self.end(Ended::Closed),
-            Lifecycle::Closing { .. } | Lifecycle::Ended(_) => {}
+            Lifecycle::New | Lifecycle::Initializing(_) => {
+                crate::sometimes!(ConsumerClosedBeforeTakeOver);
+                self.end(Ended::Closed);
+            }
+            Lifecycle::Closing { .. } | Lifecycle::Ended(_) => {
+                crate::sometimes!(ConsumerClosedTwice);
+            }
         }
     }
 
@@ -359,7 +365,10 @@ impl Machine for Consumer {
     type Event = ConsumerEvent;
 
     fn handle_completion(&mut self, now: Now, completion: Completion) {
-        let Some(purpose) = self.running.remove(&completion.id) else { return };
+        let Some(purpose) = self.running.remove(&completion.id) else {
+            crate::sometimes!(ReplyAfterEnd);
+            return;
+        };
         match (purpose, completion.reply) {
             (Purpose::ReadManifest, Reply::Read(result)) => self.on_manifest(now, result),
             (Purpose::RaiseEpoch { epoch, previous }, Reply::Write(result)) => {

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::collector::credible;
 use super::error::{Ended, InitializeError, NextError};
-use super::{CallMark, Consumer, ConsumerConfig, ConsumerEvent, Lifecycle, Purpose, Resume};
+use super::{CallMark, Consumer, ConsumerConfig, ConsumerEvent, Lifecycle, Purpose, Resume, Slot};
 use crate::backoff::{Backoff, RETRY_BASE, RETRY_MOST};
 use crate::command::{CasManifest, Command, ReadManifest};
 use crate::contention::Contention;
@@ -127,7 +127,9 @@ impl Reading {
 
     /// Asks for a read at the next poll, and sees to it that there is one.
     pub(super) fn watch(&mut self, now: Now) {
-        let next = self.last_read.map_or(now.monotonic, |last| last + self.poll_interval);
+        let rest =
+            if crate::planted!(PollWithoutRest) { Duration::ZERO } else { self.poll_interval };
+        let next = self.last_read.map_or(now.monotonic, |last| last + rest);
         self.watch.get_or_insert(next);
     }
 
@@ -174,6 +176,7 @@ impl Consumer {
         }
         if !matches!(self.lifecycle, Lifecycle::New) {
             // Who waits for something of the term before has to be told.
+            crate::sometimes!(InitializedAgain);
             self.changed();
         }
         self.lifecycle = Lifecycle::Initializing(resume);
@@ -267,26 +270,39 @@ impl Consumer {
                 }
             }
             Ok(ReadOutcome::NotModified) => match self.reading.known.clone() {
-                Some(known) if known.version.is_some() && !whole => known,
+                Some(known) if known.version.is_some() && !whole => {
+                    crate::sometimes!(ConsumerReadNotModified);
+                    known
+                }
                 Some(_) | None => {
                     let error = StoreError::unasked(&self.config.manifest_path);
                     return self.manifest_failed(now, Attempted::Read, error.into());
                 }
             },
-            Ok(ReadOutcome::Missing) => Known::absent(),
+            Ok(ReadOutcome::Missing) => match self.reading.known.clone() {
+                Some(known) if crate::planted!(MissingManifestTakenForUnchanged) => known,
+                Some(_) | None => Known::absent(),
+            },
             Err(error) => return self.manifest_failed(now, Attempted::Read, error.into()),
         };
         if let Some(error) = self.contradiction(&seen) {
             match self.reading.suspicion.again() {
                 Some(wait) => {
+                    crate::sometimes!(ConsumerSuspicious);
                     self.reading.rest_until = Some(now.monotonic + wait);
                     // Look again even if nobody waits: whoever asked has no answer yet.
                     self.reading.wanted = self.reading.begun + 1;
                 }
-                None => self.end(Ended::Manifest(error)),
+                None => {
+                    let lost = matches!(error, ManifestError::Lost { .. });
+                    crate::sometimes!(ConsumerManifestLost, lost);
+                    crate::sometimes!(ConsumerManifestRolledBack, !lost);
+                    self.end(Ended::Manifest(error));
+                }
             }
             return;
         }
+        crate::sometimes!(ConsumerSuspicionCleared, self.reading.suspicion.has_looked());
         self.reading.read_succeeded();
         self.reading.failure = None;
         self.reading.stale = false;
@@ -315,7 +331,13 @@ impl Consumer {
         is_gap.then_some(ManifestError::EntriesMissing { location, expected, first })
     }
 
-    fn learn(&mut self, seen: Known) {
+    fn learn(&mut self, mut seen: Known) {
+        if crate::planted!(ZombieDequeue)
+            && let (Some(known), Some(epoch)) = (&self.reading.known, self.epoch())
+            && seen.manifest.epoch() > epoch
+        {
+            seen.manifest = known.manifest.clone();
+        }
         let listed_until = seen.manifest.next_sequence();
         let epoch_seen = seen.manifest.epoch();
         self.reading.known = Some(seen);
@@ -323,7 +345,8 @@ impl Consumer {
             // Taking over goes on from `start_manifest_work`.
             return;
         };
-        if epoch_seen > epoch {
+        if epoch_seen > epoch && !crate::planted!(DequeueWithoutEpochCheck) {
+            self.note_fencing();
             self.end(Ended::Fenced { epoch, by: epoch_seen });
             return;
         }
@@ -336,7 +359,10 @@ impl Consumer {
             self.reading.poll_interval = self.config.poll_interval;
         } else {
             let slower = self.reading.poll_interval.saturating_mul(2);
-            self.reading.poll_interval = slower.min(self.config.poll_interval_max);
+            let slowest = self.config.poll_interval_max;
+            crate::sometimes!(PollSlowedDown, self.reading.poll_interval < slowest);
+            crate::sometimes!(PollSlowest, self.reading.poll_interval == slowest);
+            self.reading.poll_interval = slower.min(slowest);
         }
         self.reading.shown = self.reading.begun;
         let grace = self.config.gc_grace_period;
@@ -345,10 +371,23 @@ impl Consumer {
         self.collector.add_dequeued(dequeued);
         if self.dequeue.seen(known.manifest.first_sequence()) {
             // Its reply was lost, but a swap got through.
+            crate::sometimes!(DequeueSeen);
             self.reading.swaps.end();
         }
         self.settle_doubts(self.reading.begun);
         self.changed();
+    }
+
+    /// Notes what was under way when this consumer learned that it is fenced.
+    fn note_fencing(&self) {
+        let dequeuing = self.dequeue.is_sent();
+        let fetching = self.window.iter().any(Slot::is_being_fetched);
+        let doubting = self.window.iter().any(Slot::is_doubted);
+        crate::sometimes!(FencedWhileDequeuing, dequeuing);
+        crate::sometimes!(FencedWhileFetching, fetching);
+        crate::sometimes!(FencedInDoubt, doubting);
+        crate::sometimes!(FencedWhileReading, !dequeuing && !fetching && !doubting);
+        crate::sometimes!(FencedWhileClosing, matches!(self.lifecycle, Lifecycle::Closing { .. }));
     }
 
     /// A request about the manifest failed: tries again, and tells who waits when it has lasted too long.
@@ -356,6 +395,7 @@ impl Consumer {
         let retryable = match &fault {
             Fault::Store(error) => error.is_retryable(),
             Fault::Format(_) => {
+                crate::sometimes!(ConsumerReadCorrupt);
                 self.reading.corrupt_reads += 1;
                 self.reading.corrupt_reads < CORRUPT_READS
             }
@@ -368,7 +408,9 @@ impl Consumer {
         let lasted = now.monotonic.saturating_since(since);
         let is_over = !retryable || lasted >= self.config.retry_timeout;
         let wait = trouble.backoff.after_failure(&mut self.random);
+        crate::sometimes!(ConsumerReadFailed, attempted == Attempted::Read && !is_over);
         if is_over {
+            crate::sometimes!(ManifestTroubleTold);
             trouble.since = None;
         }
         self.reading.stale = true;
@@ -407,9 +449,11 @@ impl Consumer {
         let Some(last) = resume.last else { return Ok(()) };
         let (first, next) = (manifest.first_sequence(), manifest.next_sequence());
         if last >= next && !resume.accept_reset {
+            crate::sometimes!(ResumeAheadRefused);
             return Err(InitializeError::AheadOfQueue { location, last, next });
         }
         if first > last.next() && !resume.accept_gap {
+            crate::sometimes!(ResumeBehindRefused);
             return Err(InitializeError::BehindQueue { location, last, first });
         }
         Ok(())
@@ -427,6 +471,7 @@ impl Consumer {
             self.fail_initialize(InitializeError::EpochsExhausted { location });
             return;
         };
+        crate::sometimes!(EpochRaisedAgain, self.reading.swaps.since.is_some());
         let raised = known.manifest.with_epoch(epoch);
         self.swap(now, Purpose::RaiseEpoch { epoch, previous }, &raised);
     }
@@ -471,13 +516,16 @@ impl Consumer {
         let Lifecycle::Initializing(resume) = self.lifecycle else {
             unreachable!("only taking over raises the epoch");
         };
+        crate::sometimes!(TookOverFromAnother, previous > Epoch(0));
         self.lifecycle = Lifecycle::Active { epoch };
         let first = raised.first_sequence();
         let is_reset = resume.last.is_some_and(|last| last >= raised.next_sequence());
         let from = match resume.last {
+            Some(last) if crate::planted!(ResumeAtStored) && !is_reset => last.max(first),
             Some(last) if !is_reset => last.next().max(first),
             Some(_) | None => first,
         };
+        crate::sometimes!(ResumedInside, from > first);
         self.ahead = raised.without_before(from);
         self.dequeue.start(first);
         self.collector.start(now, &self.config);
@@ -486,7 +534,8 @@ impl Consumer {
                 break;
             }
             self.collector.saw(&self.config.data_path_prefix, &location);
-            self.repeats.take(&location, sequence, self.reading.modified);
+            let is_new = self.repeats.take(&location, sequence, self.reading.modified);
+            crate::sometimes!(RepeatAtTakeOver, !is_new);
         }
         let event = ConsumerEvent::Initialized { epoch, previous };
         self.outputs.push_back(Output::Event(event));
@@ -503,6 +552,11 @@ impl Consumer {
         let (written, since) = self.reading.swapping.take().expect("a swap was out");
         // Whoever was paused meanwhile learns nothing of how long a swap takes.
         let took = now.monotonic.saturating_since(since).min(self.config.request_timeout);
+        let takes_over = matches!(self.lifecycle, Lifecycle::Initializing(_));
+        let is_stored = matches!(result, Ok(WriteOutcome::Stored(_)));
+        if crate::planted!(EpochAdoptedAfterUnknown) && takes_over && !is_stored {
+            return Some(written);
+        }
         match result {
             Ok(WriteOutcome::Stored(version)) => {
                 self.reading.read_succeeded();
@@ -516,6 +570,8 @@ impl Consumer {
             }
             Ok(WriteOutcome::Conflict) => {
                 self.stats.conflicts += 1;
+                crate::sometimes!(EpochConflict, takes_over);
+                crate::sometimes!(DequeueConflict, !takes_over);
                 let since = *self.reading.swaps.since.get_or_insert(now.monotonic);
                 if now.monotonic.saturating_since(since) >= self.config.retry_timeout {
                     let location = self.config.manifest_path.clone();
@@ -533,6 +589,8 @@ impl Consumer {
                 None
             }
             Err(error) => {
+                crate::sometimes!(EpochUnknown, takes_over);
+                crate::sometimes!(DequeueUnknown, !takes_over);
                 self.manifest_failed(now, Attempted::Swap, error.into());
                 None
             }

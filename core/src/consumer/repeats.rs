@@ -87,8 +87,11 @@ impl Repeats {
         let mut forgotten = Vec::new();
         let Some(modified) = modified else { return forgotten };
         let first = manifest.first_sequence();
+        let by_time = crate::planted!(RepeatsForgottenByTime);
+        let grace = if by_time { grace / 64 } else { grace };
         let past = |(_, sequence, shown): &&(Location, Sequence, Option<UnixMillis>)| {
-            *sequence < first && shown.is_some_and(|shown| modified.saturating_since(shown) > grace)
+            (*sequence < first || by_time)
+                && shown.is_some_and(|shown| modified.saturating_since(shown) > grace)
         };
         // One look tells whether there are enough: all that come before would be past as well.
         let enough = if thoroughly { 1 } else { self.order.len().div_ceil(8).max(1) };
@@ -101,10 +104,17 @@ impl Repeats {
         for (location, sequence, shown) in self.order.drain(..candidates) {
             match shown {
                 Some(shown) if !listed.contains(location.as_str()) => {
+                    crate::sometimes!(NamesForgotten);
                     self.taken.remove(&location);
                     forgotten.push((location, shown));
                 }
-                Some(_) | None => kept.push_back((location, sequence, shown)),
+                Some(_) if by_time => {
+                    self.taken.remove(&location);
+                }
+                Some(_) | None => {
+                    crate::sometimes!(NameKeptAsListed);
+                    kept.push_back((location, sequence, shown));
+                }
             }
         }
         kept.append(&mut self.order);

@@ -79,6 +79,18 @@ impl Slot {
         }
     }
 
+    pub(super) const fn is_being_fetched(&self) -> bool {
+        matches!(self.stage, Stage::Fetching)
+    }
+
+    pub(super) const fn is_doubted(&self) -> bool {
+        matches!(self.stage, Stage::Doubted { .. })
+    }
+
+    const fn is_ready(&self) -> bool {
+        matches!(self.stage, Stage::Ready { .. })
+    }
+
     pub(super) fn fingerprint(&self, hasher: &mut impl Hasher) {
         self.descriptor.sequence.hash(hasher);
         mem::discriminant(&self.stage).hash(hasher);
@@ -131,8 +143,13 @@ impl Consumer {
                 self.advance(now);
                 Ok(Next::Ready(ConsumedBatch { descriptor: slot.descriptor, entries }))
             }
-            Stage::Failed(error) => Err(error),
+            Stage::Failed(error) => {
+                crate::sometimes!(MissingTold, matches!(error, NextError::BatchMissing { .. }));
+                crate::sometimes!(CorruptTold, matches!(error, NextError::BatchCorrupt { .. }));
+                Err(error)
+            }
             Stage::Told => {
+                crate::sometimes!(ToldThenTried);
                 slot.stage = Stage::Listed { after: None };
                 slot.failing_since = None;
                 slot.strikes = 0;
@@ -201,9 +218,11 @@ impl Consumer {
         }
         self.settle_front();
         let next = self.window.front().map(|slot| slot.descriptor.sequence);
-        if next != Some(sequence) {
+        if next != Some(sequence) || crate::planted!(SkipRefused) {
+            crate::sometimes!(SkipRefused);
             return Err(SkipError::NotNext { sequence, next });
         }
+        crate::sometimes!(SkipUsed);
         self.window.pop_front();
         self.dequeue.passed_over(sequence);
         self.settle_front();
@@ -234,6 +253,7 @@ impl Consumer {
             self.reading.watch(now);
         } else if self.reading.was_shown_since(since) {
             // Whatever that read showed is handed out by now, to whomever, or was a repeat.
+            crate::sometimes!(EmptySaid);
             return Ok(Next::Empty);
         } else {
             self.reading.ask_since(since);
@@ -263,7 +283,10 @@ impl Consumer {
         if !matches!(self.lifecycle, Lifecycle::Active { .. }) {
             return;
         }
-        let room = self.config.prefetch_batches.saturating_sub(self.window.len());
+        let places = self.config.prefetch_batches;
+        let places = if crate::planted!(PrefetchUnbounded) { usize::MAX } else { places };
+        let room = places.saturating_sub(self.window.len());
+        crate::sometimes!(PrefetchBatchesMet, room == 0 && !self.ahead.is_empty());
         if room == 0 || self.ahead.is_empty() {
             return;
         }
@@ -281,6 +304,7 @@ impl Consumer {
             let stage = if is_new { Stage::Listed { after: None } } else { Stage::Repeat };
             if !is_new {
                 crate::sometimes!(RepeatDropped);
+                crate::sometimes!(RepeatDroppedFirst, self.stats.batches == 0);
                 self.stats.repeats_dropped += 1;
                 let event = ConsumerEvent::RepeatDropped { sequence, location: location.clone() };
                 self.outputs.push_back(Output::Event(event));
@@ -316,6 +340,7 @@ impl Consumer {
             let slot = &mut self.window[index];
             let Stage::Listed { after } = slot.stage else { continue };
             if index > 0 && held.saturating_add(expected) > self.config.prefetch_bytes {
+                crate::sometimes!(PrefetchBytesMet);
                 break;
             }
             if after.is_some() {
@@ -367,7 +392,12 @@ impl Consumer {
                 let source = StoreError::new(kind, StoreOperation::ReadBatch, location);
                 self.fail_fetch(sequence, source);
             }
+            Err(error) if error.is_retryable() && crate::planted!(CursorMovedBeforeFetch) => {
+                self.window.retain(|slot| slot.descriptor.sequence != sequence);
+                self.changed();
+            }
             Err(error) if error.is_retryable() => {
+                crate::sometimes!(FetchRetried);
                 let since = *slot.failing_since.get_or_insert(now.monotonic);
                 if now.monotonic.saturating_since(since) >= patience {
                     self.fail_fetch(sequence, error);
@@ -382,6 +412,7 @@ impl Consumer {
 
     fn fail_fetch(&mut self, sequence: Sequence, source: StoreError) {
         let Some(slot) = self.slot_mut(sequence) else { return };
+        crate::sometimes!(FetchFailed);
         slot.stage = Stage::Failed(NextError::BatchUnreadable { sequence, source });
         self.changed();
     }
@@ -392,6 +423,9 @@ impl Consumer {
         result: Result<Vec<Bytes>, FormatError>,
     ) {
         let manifest = self.config.manifest_path.clone();
+        let first = self.window.front().filter(|_| crate::planted!(RepliesMixedUp));
+        let sequence = first.map_or(sequence, |slot| slot.descriptor.sequence);
+        let is_first_ready = self.window.front().is_none_or(Slot::is_ready);
         let Some(slot) = self.slot_mut(sequence) else { return };
         let checked = result.and_then(|entries| {
             check_metadata(&manifest, &slot.descriptor.metadata, entries.len())?;
@@ -402,6 +436,11 @@ impl Consumer {
                 let payload: usize = entries.iter().map(Bytes::len).sum();
                 let bytes = payload + entries.len() * size_of::<Bytes>();
                 slot.stage = Stage::Ready { entries, bytes };
+                crate::sometimes!(StrikeThenFound, slot.strikes > 0);
+                crate::sometimes!(
+                    FetchedOutOfOrder,
+                    !is_first_ready && !self.window.front().is_some_and(Slot::is_ready)
+                );
                 // Follow growth at once, so that the bound holds, and shrinkage slowly.
                 let before = self.expected_bytes.unwrap_or(0);
                 self.expected_bytes = Some(bytes.max(before / 8 * 7));
@@ -417,6 +456,8 @@ impl Consumer {
     fn strike(&mut self, sequence: Sequence, error: NextError) {
         let since_read = self.reading.begun();
         let Some(slot) = self.slot_mut(sequence) else { return };
+        crate::sometimes!(MissingStrike, matches!(error, NextError::BatchMissing { .. }));
+        crate::sometimes!(CorruptStrike, matches!(error, NextError::BatchCorrupt { .. }));
         slot.strikes += 1;
         slot.stage = Stage::Doubted { error, since_read };
         self.reading.ask_since(CallMark(since_read));

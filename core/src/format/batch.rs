@@ -198,6 +198,7 @@ fn decode(bytes: &Bytes, limit: usize) -> Result<Vec<Bytes>, Fault> {
             split(&plain, footer.count)
         }
         Compression::Zstd => {
+            crate::sometimes!(DecompressedBatch);
             let block = zstd::decompress(&plain, limit).map_err(|reason| Fault::new(0, reason))?;
             let block = Bytes::from(block);
             footer.check_list(block.len(), allowed.saturating_sub(block.len() as u64))?;
@@ -239,6 +240,9 @@ impl Footer {
 
     /// Holds the count against the block, and the list of records against the memory allowed for it.
     fn check_list(&self, block_len: usize, allowed: u64) -> Result<(), Fault> {
+        if crate::planted!(FooterCountTrusted) {
+            return Ok(());
+        }
         check_count(
             self.count,
             Field::RecordCount,
@@ -259,11 +263,18 @@ impl Footer {
 /// only then a list of the right size.
 fn split(block: &Bytes, count: u32) -> Result<Vec<Bytes>, Fault> {
     let mut reader = Reader::new(block, 0);
-    for _ in 0..count {
+    for index in 0..count {
+        if crate::planted!(FooterCountTrusted) && reader.remaining() == 0 {
+            let mut records = split(block, index)?;
+            records.resize(count.min(1 << 20) as usize, Bytes::new());
+            return Ok(records);
+        }
         let length = reader.u32(Field::RecordLength)?;
         reader.take(length, Field::Record)?;
     }
-    reader.finish(Section::Records)?;
+    if !crate::planted!(RecordCountUnchecked) {
+        reader.finish(Section::Records)?;
+    }
 
     let mut records = Vec::with_capacity(count as usize);
     let mut at = 0;

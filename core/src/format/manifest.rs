@@ -165,6 +165,7 @@ impl Manifest {
         let mut pieces = self.pieces.clone();
         if !entries.is_empty() {
             if pieces.len() >= MAX_PIECES {
+                crate::sometimes!(PiecesJoined);
                 Piece::join(&mut pieces);
             }
             pieces.push(Piece::encode(self.next, entries));
@@ -374,6 +375,7 @@ fn validate_entries(bytes: &[u8], count: u32) -> Result<Option<Sequence>, Fault>
         let found = entry.sequence;
         if let Some(previous) =
             previous.filter(|previous| previous.0.checked_add(1) != Some(found.0))
+            && !crate::planted!(SequenceOrderUnchecked)
         {
             let reason = FormatReason::SequenceGap { previous, found };
             return Err(Fault::new(entry.sequence_offset, reason));

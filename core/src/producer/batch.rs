@@ -86,7 +86,9 @@ impl OpenBatch {
         self.payload_bytes += size.payload_bytes;
         self.cost += size.cost;
         let continues = self.metadata.last().is_some_and(|last| {
-            last.ingestion_time_ms == wall.0 && last.payload == submission.metadata
+            let is_same_time =
+                last.ingestion_time_ms == wall.0 || crate::planted!(IngestionTimesMerged);
+            is_same_time && last.payload == submission.metadata
         });
         if !continues {
             self.metadata_bytes += submission.metadata.len() + METADATA_HEADER;
@@ -158,6 +160,19 @@ impl Batch {
     /// Whether it counts against `max_inflight_batches`.
     pub(crate) const fn is_in_flight(&self) -> bool {
         !matches!(self.stage, Stage::Sealed(_))
+    }
+
+    /// Notes where it was when it was given up for its age.
+    pub(crate) fn note_lateness(&self) {
+        let is_doubted = self.doubt != Doubt::None;
+        match self.stage {
+            Stage::Sealed(_) => crate::sometimes!(DeadlinePassedSealed),
+            Stage::Encoding => crate::sometimes!(DeadlinePassedEncoding),
+            Stage::Encoded { .. } => crate::sometimes!(DeadlinePassedEncoded),
+            Stage::Uploading => crate::sometimes!(DeadlinePassedUploading),
+            Stage::Uploaded => crate::sometimes!(DeadlinePassedUploaded, !is_doubted),
+        }
+        crate::sometimes!(DeadlinePassedInDoubt, is_doubted);
     }
 
     /// Its name, once an upload began.

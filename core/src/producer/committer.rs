@@ -3,9 +3,10 @@
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 use core::mem;
+use core::time::Duration;
 
 use super::attempt::{Attempt, Proof};
-use super::batch::{Doubt, Stage};
+use super::batch::{Batch, Doubt, Stage};
 use super::error::DeliveryFailure;
 use super::{Producer, Purpose};
 use crate::backoff::{Backoff, RETRY_BASE, RETRY_MOST};
@@ -14,7 +15,7 @@ use crate::contention::Contention;
 use crate::error::{Fault, ManifestError};
 use crate::format::{Manifest, NewEntry};
 use crate::known::Known;
-use crate::store::{Object, ReadOutcome, StoreError, WriteOutcome};
+use crate::store::{Object, ReadOutcome, StoreError, StoreErrorKind, WriteOutcome};
 use crate::suspicion::Suspicion;
 use crate::time::{Instant, Now};
 use crate::types::BatchId;
@@ -77,8 +78,11 @@ impl Committer {
     /// Whether a swap that lists the batch is out, so that a reply is still to come.
     pub(super) fn is_being_swapped(&self, batch: BatchId) -> bool {
         let attempt = self.attempt.as_ref();
+        self.is_swapping() && attempt.is_some_and(|attempt| attempt.sequence_of(batch).is_some())
+    }
+
+    pub(super) const fn is_swapping(&self) -> bool {
         matches!(self.phase, Phase::Swapping { .. })
-            && attempt.is_some_and(|attempt| attempt.sequence_of(batch).is_some())
     }
 
     pub(super) fn last_fault(&self) -> Option<Fault> {
@@ -125,6 +129,7 @@ impl Producer {
         if undecided || unread || (self.committer.stale && self.has_something_to_commit()) {
             self.read_manifest(now);
         } else if self.has_something_to_commit() {
+            crate::sometimes!(CommitWithoutRead, self.stats.swaps > 0);
             self.swap(now);
         }
     }
@@ -137,6 +142,7 @@ impl Producer {
     fn forget_an_attempt_that_concerns_nobody(&mut self) {
         let Some(attempt) = &self.committer.attempt else { return };
         if !attempt.batches.iter().any(|(id, _)| self.index_of(*id).is_some()) {
+            crate::sometimes!(AttemptForgotten);
             self.committer.attempt = None;
             self.committer.stale = true;
         }
@@ -159,10 +165,15 @@ impl Producer {
             return;
         }
         let base = self.committer.known.clone().expect("the manifest was read");
-        let batches = self.pipeline.iter().take(ready);
-        let entries: Vec<NewEntry<'_>> = batches
+        let mut listed: Vec<&Batch> = self.pipeline.iter().take(ready).collect();
+        if crate::planted!(OrderSwapped) {
+            listed.reverse();
+        }
+        let entries: Vec<NewEntry<'_>> = listed
+            .iter()
             .map(|batch| NewEntry { location: batch.location(), metadata: &batch.metadata })
             .collect();
+        let batches = listed.iter().map(|batch| (batch.id, batch.location().clone())).collect();
         let result = match base.manifest.append(&entries) {
             Ok(result) => result,
             Err(error) => {
@@ -174,8 +185,9 @@ impl Producer {
                 return;
             }
         };
-        let names = self.pipeline.iter().take(ready);
-        let batches = names.map(|batch| (batch.id, batch.location().clone())).collect();
+        crate::sometimes!(GroupCommit, ready > 1);
+        crate::sometimes!(LargeGroupCommit, ready > 4);
+        crate::sometimes!(CommittedWhileUploading, self.pipeline.len() > ready);
         for batch in self.pipeline.iter_mut().take(ready) {
             if batch.doubt == Doubt::None {
                 batch.doubt = Doubt::Attempted;
@@ -205,6 +217,11 @@ impl Producer {
         self.command(Purpose::Swap, |ticket| {
             Command::CasManifest(CasManifest { location, condition, payload, timeout, ticket })
         });
+        if crate::planted!(SettledBeforeSwap) {
+            let attempt = self.committer.attempt.take().expect("a swap is on record");
+            self.settle_attempt(&attempt);
+            self.committer.attempt = Some(attempt);
+        }
     }
 
     /// How many batches at the front can be listed now. Young or not at all:
@@ -215,16 +232,21 @@ impl Producer {
         while let Some(batch) = self.pipeline.get_mut(ready) {
             let Stage::Uploaded = batch.stage else { break };
             let (_, began) = batch.upload.as_ref().expect("it was uploaded");
-            if now.age_of(*began) < half_grace {
+            if crate::planted!(NoGroupCommit) && ready == 1 {
+                break;
+            }
+            if now.age_of(*began) < half_grace || crate::planted!(OldBatchListed) {
                 ready += 1;
                 continue;
             }
             match batch.doubt {
                 Doubt::None => {
+                    crate::sometimes!(UploadedAgain);
                     batch.stage = Stage::Encoded { after: None };
                     break;
                 }
                 Doubt::Attempted | Doubt::Forever => {
+                    crate::sometimes!(OvertakenWhileWaiting);
                     let batch = self.pipeline.remove(ready).expect("it was just there");
                     let sequence = self.next_sequence_known();
                     self.give_up(&batch, DeliveryFailure::Overtaken { sequence });
@@ -249,6 +271,7 @@ impl Producer {
         match result {
             Ok(WriteOutcome::Stored(version)) => {
                 let attempt = self.committer.attempt.take().expect("a swap is on record");
+                crate::sometimes!(ManifestCreated, attempt.base.version.is_none());
                 let took = self.took(now, since);
                 let listed = attempt.batches.len();
                 let next = self.pipeline.get(listed);
@@ -266,14 +289,43 @@ impl Producer {
             Ok(WriteOutcome::Conflict) => {
                 self.stats.conflicts += 1;
                 self.committer.stale = true;
+                crate::sometimes!(SwapConflict);
+                crate::sometimes!(CreateConflict, !self.committer.seen);
+                if crate::planted!(AppendTwiceAfterConflict) {
+                    self.committer.attempt = None;
+                }
                 let took = self.took(now, since);
                 let oldest = self.pipeline.front().map_or(now.monotonic, |batch| batch.opened);
                 let waited = now.monotonic.saturating_since(oldest);
                 let pause = self.committer.contention.on_conflict(took, waited, &mut self.random);
+                let pause =
+                    if crate::planted!(NoPauseAfterConflict) { Duration::ZERO } else { pause };
                 self.committer.phase = Phase::Resting { after: Some(now.monotonic + pause) };
             }
-            Err(error) if error.is_retryable() => self.rest_after_fault(now, Fault::Store(error)),
-            Err(error) => self.fail_commit(now, &Fault::Store(error)),
+            Err(error)
+                if crate::planted!(TimeoutTakenForSuccess)
+                    && error.kind == StoreErrorKind::TimedOut =>
+            {
+                let attempt = self.committer.attempt.take().expect("a swap is on record");
+                self.settle_attempt(&attempt);
+                self.rest_after_fault(now, Fault::Store(error));
+            }
+            Err(error)
+                if crate::planted!(TimeoutTakenForFailure)
+                    && error.kind == StoreErrorKind::TimedOut =>
+            {
+                self.fail_commit(now, &Fault::Store(error));
+            }
+            Err(error) if error.is_retryable() => {
+                crate::sometimes!(SwapFailed, error.kind == StoreErrorKind::Transient);
+                crate::sometimes!(SwapTimedOut, error.kind == StoreErrorKind::TimedOut);
+                crate::sometimes!(SwapThrottled, error.kind == StoreErrorKind::Throttled);
+                self.rest_after_fault(now, Fault::Store(error));
+            }
+            Err(error) => {
+                crate::sometimes!(SwapDenied);
+                self.fail_commit(now, &Fault::Store(error));
+            }
         }
     }
 
@@ -301,6 +353,7 @@ impl Producer {
 
     fn rest_after_fault(&mut self, now: Now, fault: Fault) {
         let wait = self.committer.backoff.after_failure(&mut self.random);
+        let wait = if crate::planted!(RetryWithoutBackoff) { Duration::ZERO } else { wait };
         self.committer.stale = true;
         self.committer.last_fault = Some(fault);
         self.committer.phase = Phase::Resting { after: Some(now.monotonic + wait) };
@@ -335,6 +388,7 @@ impl Producer {
             Ok(ReadOutcome::Found(object)) => match self.read_as_manifest(object) {
                 Ok(seen) => seen,
                 Err(fault) => {
+                    crate::sometimes!(CommitReadCorrupt);
                     self.committer.corrupt_reads += 1;
                     return match self.committer.corrupt_reads < CORRUPT_READS {
                         true => self.rest_after_fault(now, fault),
@@ -343,7 +397,10 @@ impl Producer {
                 }
             },
             Ok(ReadOutcome::NotModified) => match self.committer.known.clone() {
-                Some(known) if known.version.is_some() => known,
+                Some(known) if known.version.is_some() => {
+                    crate::sometimes!(CommitReadNotModified);
+                    known
+                }
                 Some(_) | None => {
                     let error = StoreError::unasked(&self.config.manifest_path);
                     return self.fail_commit(now, &Fault::Store(error));
@@ -351,18 +408,28 @@ impl Producer {
             },
             Ok(ReadOutcome::Missing) => Known::absent(),
             Err(error) if error.is_retryable() => {
+                crate::sometimes!(CommitReadFailed);
                 return self.rest_after_fault(now, Fault::Store(error));
             }
-            Err(error) => return self.fail_commit(now, &Fault::Store(error)),
+            Err(error) => {
+                crate::sometimes!(CommitReadDenied);
+                return self.fail_commit(now, &Fault::Store(error));
+            }
         };
         match self.contradiction(&seen) {
             None => self.learn(now, seen),
             Some(error) => match self.committer.suspicion.again() {
                 Some(wait) => {
+                    crate::sometimes!(ProducerSuspicious);
                     self.committer.phase = Phase::Resting { after: Some(now.monotonic + wait) };
                     self.committer.stale = true;
                 }
-                None => self.break_down(now, &error),
+                None => {
+                    let lost = matches!(error, ManifestError::Lost { .. });
+                    crate::sometimes!(ProducerManifestLost, lost);
+                    crate::sometimes!(ProducerManifestRolledBack, !lost);
+                    self.break_down(now, &error);
+                }
             },
         }
     }
@@ -374,6 +441,9 @@ impl Producer {
 
     /// Whether a reading cannot be a later state of the manifest that was known.
     fn contradiction(&self, seen: &Known) -> Option<ManifestError> {
+        if crate::planted!(SequenceRestartedOnMissingManifest) && seen.version.is_none() {
+            return None;
+        }
         let location = self.config.manifest_path.clone();
         if self.committer.seen && seen.version.is_none() {
             return Some(ManifestError::Lost { location });
@@ -381,6 +451,7 @@ impl Producer {
         let known = self.committer.known.as_ref()?;
         match seen.manifest.check_follows(&known.manifest) {
             Ok(()) => None,
+            Err(_) if crate::planted!(RollbackAccepted) => None,
             Err(source) => Some(ManifestError::RolledBack { location, source }),
         }
     }
@@ -389,25 +460,56 @@ impl Producer {
     fn learn(&mut self, now: Now, seen: Known) {
         self.committer.seen |= seen.version.is_some();
         self.committer.stale = false;
+        crate::sometimes!(ProducerSuspicionCleared, self.committer.suspicion.has_looked());
         self.committer.suspicion.clear();
         self.committer.corrupt_reads = 0;
         let proof = self.committer.attempt.as_ref().map(|attempt| attempt.judge(&seen));
-        self.committer.known = Some(seen.clone());
+        match &mut self.committer.known {
+            Some(known) if crate::planted!(StaleVersion) => {
+                known.version.clone_from(&seen.version);
+            }
+            known => *known = Some(seen.clone()),
+        }
         match proof {
             None => {}
             Some(Proof::Happened) => {
                 let attempt = self.committer.attempt.take().expect("it was just judged");
+                let first = seen.manifest.first_sequence();
+                let is_fault = self.committer.last_fault.is_some();
+                crate::sometimes!(JudgedHappened);
+                crate::sometimes!(JudgedHappenedByLater, first > attempt.first);
+                crate::sometimes!(OwnSwapFoundAfterFault, is_fault);
+                crate::sometimes!(OwnSwapFoundAfterConflict, !is_fault);
                 self.on_commit_progress();
                 self.settle_attempt(&attempt);
             }
+            Some(Proof::MayStill) if crate::planted!(ReuploadInCase2) => {
+                self.end_attempt(now, Proof::DidNot);
+            }
             Some(Proof::MayStill) => {
+                crate::sometimes!(JudgedMayStill);
                 // On the same state, by the token that it goes by now.
                 let attempt = self.committer.attempt.as_mut().expect("it was just judged");
+                crate::sometimes!(
+                    SameStateUnderAnotherVersion,
+                    attempt.base.version != seen.version
+                );
                 attempt.base.clone_from(&seen);
                 self.send_swap(now);
             }
-            Some(Proof::DidNot) => self.end_attempt(now, Proof::DidNot),
-            Some(Proof::CannotTell) => self.end_attempt(now, Proof::CannotTell),
+            Some(Proof::DidNot) if crate::planted!(SwapWithoutCondition) => {
+                let attempt = self.committer.attempt.as_mut().expect("it was just judged");
+                attempt.base.version = seen.version;
+                self.send_swap(now);
+            }
+            Some(Proof::DidNot) => {
+                crate::sometimes!(JudgedDidNot);
+                self.end_attempt(now, Proof::DidNot);
+            }
+            Some(Proof::CannotTell) => {
+                crate::sometimes!(JudgedCannotTell);
+                self.end_attempt(now, Proof::CannotTell);
+            }
         }
     }
 
@@ -421,6 +523,17 @@ impl Producer {
             let batch = &mut self.pipeline[index];
             let (_, began) = batch.upload.as_ref().expect("it was uploaded");
             let is_old = now.age_of(*began) >= half_grace;
+            let under_new_name = crate::planted!(ReuploadInCase2)
+                || (crate::planted!(ReuploadInCase4) && proof == Proof::CannotTell);
+            if under_new_name {
+                batch.doubt = Doubt::None;
+                batch.stage = Stage::Encoded { after: None };
+                continue;
+            }
+            crate::sometimes!(
+                DoubtForGood,
+                batch.doubt == Doubt::Forever && proof == Proof::DidNot
+            );
             batch.doubt = match (batch.doubt, proof) {
                 (Doubt::None | Doubt::Attempted, Proof::DidNot) => Doubt::None,
                 (Doubt::Forever, _) | (_, Proof::CannotTell) => Doubt::Forever,
@@ -428,8 +541,10 @@ impl Producer {
                     unreachable!("these do not end an attempt")
                 }
             };
+            crate::sometimes!(ListedAgainInDoubt, batch.doubt == Doubt::Forever && !is_old);
             // Young, it is listed again under the same name, and the consumer drops the repeat.
             if batch.doubt == Doubt::Forever && is_old {
+                crate::sometimes!(SettledAsOvertaken);
                 let batch = self.pipeline.remove(index).expect("it was just there");
                 self.give_up(&batch, DeliveryFailure::Overtaken { sequence });
             }

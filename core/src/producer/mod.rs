@@ -166,8 +166,12 @@ impl Producer {
     pub fn submit(&mut self, now: Now, submission: Submission) -> Result<Receipt, SubmitError> {
         match &self.lifecycle {
             Lifecycle::Open => {}
-            Lifecycle::Closing | Lifecycle::Closed => return Err(SubmitError::Closed(submission)),
+            Lifecycle::Closing | Lifecycle::Closed => {
+                crate::sometimes!(SubmittedToClosed);
+                return Err(SubmitError::Closed(submission));
+            }
             Lifecycle::Broken(error) => {
+                crate::sometimes!(SubmittedToBroken);
                 return Err(SubmitError::Manifest { submission, error: error.clone() });
             }
         }
@@ -187,7 +191,8 @@ impl Producer {
             self.seal(now);
         }
         let cost = if self.open.is_some() { size.cost } else { alone };
-        if self.buffered_bytes + cost > limit {
+        if self.buffered_bytes + cost > limit && !crate::planted!(MemoryUnbounded) {
+            crate::sometimes!(BackPressureMet);
             // Waiting for the timer would be waiting for nothing: nobody can add to the open batch.
             self.starved_at = Some(self.buffered_bytes);
             self.seal_if_a_place_is_free(now);
@@ -205,11 +210,18 @@ impl Producer {
         });
         open.push(submission, size, now.wall);
         self.buffered_bytes += size.cost;
-        assert!(self.buffered_bytes <= self.config.max_buffered_bytes, "`submit` checked");
+        let is_within = self.buffered_bytes <= self.config.max_buffered_bytes;
+        assert!(is_within || crate::planted!(MemoryUnbounded), "`submit` checked");
+        if crate::planted!(FlushTimerStarved) {
+            open.opened = now.monotonic;
+        }
         let receipt = Receipt { batch: open.id, ingestion_time: now.wall };
         let is_full = open.payload_bytes >= self.config.flush_size_bytes
             || open.submissions.len() >= self.config.max_buffered_inputs;
         if is_full {
+            let by_size = open.payload_bytes >= self.config.flush_size_bytes;
+            crate::sometimes!(BatchSealedBySize, by_size);
+            crate::sometimes!(BatchSealedByInputs, !by_size);
             self.seal(now);
             self.advance(now);
         }
@@ -220,6 +232,7 @@ impl Producer {
     ///
     /// Everything submitted so far is settled once that batch is and all before it are.
     pub fn flush(&mut self, now: Now) -> Option<BatchId> {
+        crate::sometimes!(BatchSealedByFlush, self.open.is_some());
         self.seal(now);
         self.advance(now);
         self.pipeline.back().map(|batch| batch.id)
@@ -229,7 +242,17 @@ impl Producer {
     pub fn close(&mut self, now: Now) {
         match self.lifecycle {
             Lifecycle::Open => self.lifecycle = Lifecycle::Closing,
-            Lifecycle::Closing | Lifecycle::Closed | Lifecycle::Broken(_) => {}
+            Lifecycle::Closing | Lifecycle::Closed | Lifecycle::Broken(_) => {
+                crate::sometimes!(ProducerClosedTwice);
+            }
+        }
+        crate::sometimes!(BatchSealedByClose, self.open.is_some());
+        crate::sometimes!(ProducerClosedWhileSwapping, self.committer.is_swapping());
+        if crate::planted!(LastBatchDroppedOnClose)
+            && let Some(open) = self.open.take()
+        {
+            let event = ProducerEvent::Settled { batch: open.id, outcome: Ok(()) };
+            self.outputs.push_back(Output::Event(event));
         }
         self.seal(now);
         self.advance(now);
@@ -267,7 +290,10 @@ impl Producer {
         self.commit(now);
         // A commit frees places in flight, and may send old batches to be uploaded again.
         self.start_batches(now);
-        if self.starved_at.is_some_and(|starved_at| self.buffered_bytes < starved_at) {
+        let is_released =
+            self.starved_at.is_some_and(|starved_at| self.buffered_bytes < starved_at);
+        if is_released && !crate::planted!(BackPressureNeverReleased) {
+            crate::sometimes!(BackPressureReleased);
             self.starved_at = None;
             self.outputs.push_back(Output::Event(ProducerEvent::Ready));
         }
@@ -275,7 +301,7 @@ impl Producer {
             self.lifecycle = Lifecycle::Closed;
             self.outputs.push_back(Output::Event(ProducerEvent::Closed));
         }
-        let past_places = self.pipeline.get(self.config.max_inflight_batches);
+        let past_places = self.pipeline.get(self.places());
         assert!(past_places.is_none_or(|batch| !batch.is_in_flight()), "places are given in order");
     }
 
@@ -286,7 +312,10 @@ impl Producer {
             Purpose::ReadManifest | Purpose::Swap => false,
         });
         match held_by_host {
-            Some(running) => running.orphaned_bytes = batch.cost,
+            Some(running) => {
+                crate::sometimes!(BytesHeldPastSettlement);
+                running.orphaned_bytes = batch.cost;
+            }
             None => self.buffered_bytes -= batch.cost,
         }
         match outcome {
@@ -301,6 +330,12 @@ impl Producer {
     fn give_up(&mut self, batch: &Batch, failure: DeliveryFailure) {
         let error = match batch.doubt {
             Doubt::None => DeliveryError::NotDelivered(failure),
+            Doubt::Attempted
+                if crate::planted!(FailedSaidInCase2)
+                    || crate::planted!(TimeoutTakenForFailure) =>
+            {
+                DeliveryError::NotDelivered(failure)
+            }
             Doubt::Attempted | Doubt::Forever => DeliveryError::Unknown(failure),
         };
         self.settle(batch, Err(error));
@@ -308,6 +343,7 @@ impl Producer {
 
     /// The manifest is not ours any more: nothing that is held can be delivered, nor anything later.
     fn break_down(&mut self, now: Now, error: &ManifestError) {
+        crate::sometimes!(ProducerBroken);
         self.lifecycle = Lifecycle::Broken(error.clone());
         self.seal(now);
         while let Some(batch) = self.pipeline.pop_front() {
@@ -322,16 +358,19 @@ impl Producer {
         let late = |deadline: Instant| deadline <= now.monotonic;
         let patience = self.config.flush_interval.saturating_add(self.config.delivery_timeout);
         if self.open.as_ref().is_some_and(|open| late(open.opened + patience)) {
+            crate::sometimes!(OpenBatchLate);
             self.seal(now);
         }
         let mut index = 0;
         // Batches are opened in order, so the first that is not late ends the search.
         while let Some(batch) = self.pipeline.get(index).filter(|batch| late(batch.deadline)) {
             if self.committer.is_being_swapped(batch.id) {
+                crate::sometimes!(DeadlineWaitsForSwap);
                 index += 1;
                 continue;
             }
             let mut batch = self.pipeline.remove(index).expect("it was just there");
+            batch.note_lateness();
             let after = self.config.delivery_timeout;
             let last = batch.last_fault.take().or_else(|| self.committer.last_fault());
             self.give_up(&batch, DeliveryFailure::TimedOut { after, last });
@@ -341,12 +380,12 @@ impl Producer {
     fn deadline(&self) -> Option<Instant> {
         let interval = self.config.flush_interval;
         let patience = interval.saturating_add(self.config.delivery_timeout);
-        let flush = self.open.as_ref().map(|open| {
+        let flush = self.open.as_ref().filter(|_| !crate::planted!(FlushTimerLost)).map(|open| {
             let places = self.has_free_place();
             open.opened + if places { interval } else { patience }
         });
         // Only the first few are in flight, and deadlines rise: this looks at no more than those.
-        let in_flight = self.pipeline.iter().take(self.config.max_inflight_batches);
+        let in_flight = self.pipeline.iter().take(self.places());
         let retries = in_flight.filter_map(|batch| match batch.stage {
             Stage::Encoded { after } => after,
             Stage::Sealed(_) | Stage::Encoding | Stage::Uploading | Stage::Uploaded => None,

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use core::mem;
+use core::time::Duration;
 
 use super::batch::{BATCH_OVERHEAD, Batch, Doubt, Stage};
 use bytes::Bytes;
@@ -12,14 +13,22 @@ use crate::backoff::{Backoff, RETRY_BASE, RETRY_MOST};
 use crate::command::{Command, Encode, EncodedBatch, PutBatch};
 use crate::error::Fault;
 use crate::format::EncodeError;
-use crate::store::{StoreError, WriteOutcome, rope_len};
+use crate::store::{StoreError, StoreErrorKind, WriteOutcome, rope_len};
 use crate::time::Now;
-use crate::types::BatchId;
+use crate::types::{BatchId, Location};
 
 impl Producer {
     pub(super) fn has_free_place(&self) -> bool {
         // Sealed batches that wait take the next places.
-        self.pipeline.len() < self.config.max_inflight_batches
+        self.pipeline.len() < self.places()
+    }
+
+    /// How many batches may be in flight.
+    pub(super) fn places(&self) -> usize {
+        if crate::planted!(InFlightUnbounded) {
+            return usize::MAX;
+        }
+        self.config.max_inflight_batches
     }
 
     /// Closes the open batch, if there is one.
@@ -47,6 +56,7 @@ impl Producer {
 
     pub(super) fn seal_if_a_place_is_free(&mut self, now: Now) {
         if self.has_free_place() {
+            crate::sometimes!(BatchSealedByBackPressure, self.open.is_some());
             self.seal(now);
             self.advance(now);
         }
@@ -57,18 +67,23 @@ impl Producer {
     pub(super) fn seal_when_due(&mut self, now: Now) {
         let interval = self.config.flush_interval;
         let due = self.open.as_ref().is_some_and(|open| open.opened + interval <= now.monotonic);
+        crate::sometimes!(NoPlaceInFlight, due && !self.has_free_place());
         if due && self.has_free_place() {
+            crate::sometimes!(BatchSealedByTimer);
             self.seal(now);
         }
     }
 
     /// Gives free places to batches that wait, and uploads what is ready to be uploaded.
     pub(super) fn start_batches(&mut self, now: Now) {
-        for index in 0..self.pipeline.len().min(self.config.max_inflight_batches) {
+        for index in 0..self.pipeline.len().min(self.places()) {
             match &self.pipeline[index].stage {
                 Stage::Sealed(_) => match self.charge_for_copy(index) {
                     Some(charge) => self.encode(index, charge),
-                    None => break,
+                    None => {
+                        crate::sometimes!(EncodingWaitsForMemory);
+                        break;
+                    }
                 },
                 Stage::Encoded { after } => {
                     if after.is_none_or(|after| after <= now.monotonic) {
@@ -96,6 +111,7 @@ impl Producer {
     }
 
     fn encode(&mut self, index: usize, copy_charge: usize) {
+        crate::sometimes!(EncodingCharged, copy_charge > 0);
         self.buffered_bytes += copy_charge;
         let batch = &mut self.pipeline[index];
         batch.copy_charge = copy_charge;
@@ -138,8 +154,14 @@ impl Producer {
         let location = self.names.next(now.wall);
         let batch = &mut self.pipeline[index];
         assert!(batch.doubt == Doubt::None, "a name that may be listed is never replaced");
-        batch.stage = Stage::Uploading;
+        batch.stage =
+            if crate::planted!(SwapBeforeUpload) { Stage::Uploaded } else { Stage::Uploading };
         batch.upload = Some((location.clone(), now));
+        let location = if crate::planted!(LocationEncodedTwice) {
+            Location::from(location.as_str().replace(['~', '[', ']', '#', '%'], "%25"))
+        } else {
+            location
+        };
         let payload = batch.payload.clone();
         let id = batch.id;
         let timeout = self.config.request_timeout;
@@ -160,19 +182,40 @@ impl Producer {
         id: BatchId,
         result: Result<WriteOutcome, StoreError>,
     ) {
-        let Some(index) = self.index_of(id) else { return };
+        let Some(index) = self.index_of(id) else {
+            crate::sometimes!(ReplyForSettledBatch);
+            return;
+        };
+        if crate::planted!(SwapBeforeUpload) {
+            return;
+        }
         match result {
             Ok(WriteOutcome::Stored(_)) => {
+                let mut earlier = self.pipeline.range(..index);
+                crate::sometimes!(
+                    UploadedOutOfOrder,
+                    earlier.any(|batch| !matches!(batch.stage, Stage::Uploaded))
+                );
                 let batch = &mut self.pipeline[index];
                 batch.stage = Stage::Uploaded;
                 batch.backoff.reset();
                 batch.last_fault = None;
             }
-            Ok(WriteOutcome::Conflict) => self.retry_upload(now, index, None),
-            Err(error) if error.is_retryable() => {
+            Ok(WriteOutcome::Conflict) if crate::planted!(UploadConflictTakenForStored) => {
+                self.pipeline[index].stage = Stage::Uploaded;
+            }
+            Ok(WriteOutcome::Conflict) => {
+                crate::sometimes!(UploadConflict);
+                self.retry_upload(now, index, None);
+            }
+            Err(error) if error.is_retryable() && !crate::planted!(TransientErrorEndsBatch) => {
+                crate::sometimes!(UploadFailed, error.kind == StoreErrorKind::Transient);
+                crate::sometimes!(UploadTimedOut, error.kind == StoreErrorKind::TimedOut);
+                crate::sometimes!(UploadThrottled, error.kind == StoreErrorKind::Throttled);
                 self.retry_upload(now, index, Some(Fault::Store(error)));
             }
             Err(error) => {
+                crate::sometimes!(UploadDenied);
                 let batch = self.pipeline.remove(index).expect("it was just there");
                 self.give_up(&batch, DeliveryFailure::Store(error));
             }
@@ -181,6 +224,7 @@ impl Producer {
 
     fn retry_upload(&mut self, now: Now, index: usize, fault: Option<Fault>) {
         let wait = self.pipeline[index].backoff.after_failure(&mut self.random);
+        let wait = if crate::planted!(UploadRetriedWithoutBackoff) { Duration::ZERO } else { wait };
         let batch = &mut self.pipeline[index];
         batch.stage = Stage::Encoded { after: Some(now.monotonic + wait) };
         batch.last_fault = fault.or(batch.last_fault.take());

@@ -104,7 +104,7 @@ impl Inner {
     }
 
     fn crash_at(&self, process: crate::ProcessId, nth: u64, moment: Moment) {
-        if self.runtime.world().state().crashes_at(process, nth, moment) {
+        if self.runtime.world().crashes_at(process, nth, moment) {
             self.runtime.crash(process);
         }
     }

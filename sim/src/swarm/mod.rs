@@ -40,6 +40,7 @@ mod producers;
 mod report;
 mod run;
 mod tap;
+mod token;
 mod world;
 
 use std::time::Duration;
@@ -49,9 +50,10 @@ use buffer_core::Location;
 use crate::Random;
 
 pub use invariant::{Invariant, NoSuchInvariant};
-pub use options::{Change, Load, Options};
+pub use options::{Change, Load, NoSuchLoad, Options};
 pub use report::{Failure, Report};
 pub use run::run;
+pub use token::{Token, TokenError};
 
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)

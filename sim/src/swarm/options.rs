@@ -1,6 +1,8 @@
 //! What a run is like, beside its seed.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
 
 use super::invariant::Invariant;
 
@@ -14,6 +16,41 @@ pub enum Load {
     Long,
     /// A thousand producers that start at once.
     Crowd,
+}
+
+impl Load {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Short, Self::Long, Self::Crowd];
+
+    /// Its name, such as `short`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Short => "short",
+            Self::Long => "long",
+            Self::Crowd => "crowd",
+        }
+    }
+}
+
+impl fmt::Display for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The text names no load.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no load; they are short, long and crowd")]
+pub struct NoSuchLoad(String);
+
+impl FromStr for Load {
+    type Err = NoSuchLoad;
+
+    fn from_str(text: &str) -> Result<Self, NoSuchLoad> {
+        let found = Self::ALL.into_iter().find(|it| it.name() == text);
+        found.ok_or_else(|| NoSuchLoad(text.to_owned()))
+    }
 }
 
 /// One decision of a run that is to come out otherwise.

@@ -38,6 +38,8 @@ pub struct Report {
     pub collected: u64,
     /// How often each of [`buffer_core::hooks::Point::ALL`] was reached; empty unless built with `--cfg buffer_sim`.
     pub reached: Vec<u64>,
+    /// What happened, in lines for people; empty unless [`Options::keeps_lines`](super::Options::keeps_lines).
+    pub lines: Vec<String>,
 }
 
 /// An invariant that did not hold, with what led to it.
@@ -49,7 +51,7 @@ pub struct Failure {
     pub invariant: Option<Invariant>,
     /// What was seen.
     pub what: String,
-    /// The last lines before it was seen.
+    /// What happened until it was seen: all lines with [`Options::keeps_lines`](super::Options::keeps_lines), else the last ones or none.
     pub lines: Vec<String>,
 }
 

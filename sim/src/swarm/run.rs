@@ -1,18 +1,12 @@
 //! One seed, from its plan to what is told of it.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use crate::{SimOptions, SimRuntime};
+use crate::{SimOptions, SimRuntime, guard};
 
 use super::options::{Load, Options};
 use super::plan::Plan;
 use super::report::{Failure, Report};
 use super::world::World;
 use super::{ms, secs};
-
-/// How many lines before a failure are told.
-const LINES: usize = 60;
 
 /// Runs the world of a seed to its end.
 ///
@@ -42,30 +36,25 @@ pub fn run(seed: u64, options: &Options) -> Result<Report, Box<Failure>> {
     let world = World::new(&runtime, plan, options);
     #[cfg(buffer_sim)]
     let _before = buffer_core::hooks::take_reached();
-    let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(world.run())));
+    let ended = guard::catch(&format!("seed {seed}"), || runtime.block_on(world.run()));
     let failure = match ended {
         Ok(()) => world.first_violation().map(|(invariant, what)| (Some(invariant), what)),
         // Of the code, or of a world that has no end.
-        Err(panic) => Some((None, message(&*panic))),
+        Err(panic) => Some((None, panic.to_string())),
     };
+    let mut lines = if options.keeps_lines { runtime.trace() } else { Vec::new() };
     let Some((invariant, what)) = failure else {
-        let report = report(&world);
+        let report = Report { lines, ..report(&world) };
         runtime.shutdown();
         return Ok(report);
     };
-    let trace = runtime.trace();
-    let at = trace.iter().position(|line| line.contains("VIOLATED"));
-    let end = at.map_or(trace.len(), |at| at + 1);
-    let lines = trace[end.saturating_sub(LINES)..end].to_vec();
+    let at = lines.iter().position(|line| line.contains("VIOLATED"));
+    lines.truncate(at.map_or(lines.len(), |at| at + 1));
+    // What panicked is left as it lies.
     if invariant.is_some() {
         runtime.shutdown();
     }
     Err(Box::new(Failure { seed, invariant, what, lines }))
-}
-
-fn message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic").to_owned()
 }
 
 fn report(world: &World) -> Report {
@@ -92,5 +81,6 @@ fn report(world: &World) -> Report {
         reached: buffer_core::hooks::take_reached(),
         #[cfg(not(buffer_sim))]
         reached: Vec::new(),
+        lines: Vec::new(),
     }
 }

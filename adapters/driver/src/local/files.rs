@@ -149,6 +149,9 @@ impl LocalFiles {
         let object = key::object_path(&self.root, location)?;
         match condition {
             Condition::Absent => self.create(&object, payload),
+            Condition::Version(_) if buffer_core::planted!(LocalSecondWriteFails) => {
+                Err(StoreErrorKind::Transient.into())
+            }
             Condition::Version(expected) => self.swap(&object, payload, expected),
         }
     }

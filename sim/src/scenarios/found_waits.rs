@@ -1,18 +1,16 @@
 //! Waits that had no end: each of these calls once never came back, or came back too late.
 
-mod common;
-
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
+use super::queue::{Queue, ms, one_by_one, produce, secs, take_all, texts};
+use crate::{Process, Verdict};
 use buffer_core::StoreErrorKind::{Denied, Transient};
 use buffer_driver::{
     Consumer, ConsumerConfig, DeliveryError, DeliveryFailure, Ended, FlushError, InitializeError,
     NextError,
 };
-use buffer_sim::{Process, Verdict};
-use common::{Queue, ms, one_by_one, produce, secs, take_all, texts};
 
 fn impatient() -> ConsumerConfig {
     ConsumerConfig { retry_timeout: secs(10), ..ConsumerConfig::default() }
@@ -23,14 +21,13 @@ fn start<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
     process: &Process,
     consumer: &Arc<Consumer>,
     call: impl FnOnce(Arc<Consumer>) -> F,
-) -> buffer_sim::Join<T> {
+) -> crate::Join<T> {
     process.start(call(Arc::clone(consumer)))
 }
 
 /// Goal: where reads work and swaps do not, `initialize`, `flush` and `close`
 /// still end when they say, and the swaps are spaced out.
-#[test]
-fn swaps_that_fail_while_reads_work_are_given_up_in_time() {
+pub(super) fn swaps_that_fail_while_reads_work_are_given_up_in_time() {
     let queue = Queue::new(1);
     let producer = queue.producer(&one_by_one());
     let consumer = queue.consumer(&impatient());
@@ -71,8 +68,7 @@ fn swaps_that_fail_while_reads_work_are_given_up_in_time() {
 }
 
 /// Goal: a batch in doubt is looked at again by the next call, after the manifest could not be read.
-#[test]
-fn a_doubt_outlives_a_manifest_that_cannot_be_read() {
+pub(super) fn a_doubt_outlives_a_manifest_that_cannot_be_read() {
     let queue = Queue::new(1);
     let producer = queue.producer(&one_by_one());
     let consumer = queue.consumer(&impatient());
@@ -98,8 +94,7 @@ fn a_doubt_outlives_a_manifest_that_cannot_be_read() {
 }
 
 /// Goal: every call that waited for a read that failed is told, not only one of them.
-#[test]
-fn all_who_wait_for_the_manifest_are_told_that_it_cannot_be_read() {
+pub(super) fn all_who_wait_for_the_manifest_are_told_that_it_cannot_be_read() {
     let queue = Queue::new(1);
     let process = queue.process("consumer");
     let consumer = Arc::new(queue.consumer_in(&process, &impatient()));
@@ -123,8 +118,7 @@ fn all_who_wait_for_the_manifest_are_told_that_it_cannot_be_read() {
 }
 
 /// Goal: what a failed dequeue says is said of acknowledgements, not of reading.
-#[test]
-fn a_dequeue_that_is_denied_disturbs_nobody_who_reads() {
+pub(super) fn a_dequeue_that_is_denied_disturbs_nobody_who_reads() {
     let queue = Queue::new(1);
     let process = queue.process("consumer");
     let producer = queue.producer(&one_by_one());
@@ -151,8 +145,7 @@ fn a_dequeue_that_is_denied_disturbs_nobody_who_reads() {
 }
 
 /// Goal: a call that waits for a batch that is skipped goes on with the next one.
-#[test]
-fn a_skip_wakes_whoever_waits_for_what_is_skipped() {
+pub(super) fn a_skip_wakes_whoever_waits_for_what_is_skipped() {
     let queue = Queue::new(1);
     let process = queue.process("consumer");
     let producer = queue.producer(&one_by_one());
@@ -181,8 +174,7 @@ fn a_skip_wakes_whoever_waits_for_what_is_skipped() {
 }
 
 /// Goal: two calls of `initialize` on one handle both end.
-#[test]
-fn two_who_initialize_one_consumer_are_both_told() {
+pub(super) fn two_who_initialize_one_consumer_are_both_told() {
     let queue = Queue::new(1);
     let process = queue.process("consumer");
     let consumer = Arc::new(queue.consumer_in(&process, &impatient()));
@@ -196,8 +188,7 @@ fn two_who_initialize_one_consumer_are_both_told() {
 }
 
 /// Goal: a runtime that stops before it ever ran the loop tells whoever waits.
-#[test]
-fn a_loop_that_never_ran_says_that_it_stopped() {
+pub(super) fn a_loop_that_never_ran_says_that_it_stopped() {
     let queue = Queue::new(1);
     let process = queue.process("both");
     let producer = queue.producer_in(&process, &one_by_one());
@@ -218,8 +209,7 @@ fn a_loop_that_never_ran_says_that_it_stopped() {
 }
 
 /// Goal: one `flush` does not make every later acknowledgement a swap of its own.
-#[test]
-fn after_a_flush_acknowledgements_are_dequeued_together_again() {
+pub(super) fn after_a_flush_acknowledgements_are_dequeued_together_again() {
     let queue = Queue::new(1);
     let producer = queue.producer(&one_by_one());
     let consumer = queue.consumer(&ConsumerConfig::default());

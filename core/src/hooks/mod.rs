@@ -67,19 +67,11 @@ macro_rules! table {
     };
 }
 
-table! {
-    /// Places in core and driver that a good sweep reaches.
-    Point {
-        RepeatDropped => "a batch was listed a second time and is not handed out again",
-    }
-}
+mod bugs;
+mod points;
 
-table! {
-    /// Bugs that can be planted, each a change of one line.
-    Bug {
-        RepeatNotDropped => ("I5", "a batch that was taken under a lower sequence is handed out again"),
-    }
-}
+pub use bugs::Bug;
+pub use points::Point;
 
 /// Counts that this place was reached; with a second argument, only if that is true.
 #[doc(hidden)]
@@ -152,7 +144,7 @@ mod on {
         counts
     }
 
-    /// Plants a bug on this thread, in place of the one before.
+    /// Plants a bug on this thread in place of the one before, or none.
     pub fn plant(bug: Option<Bug>) {
         PLANTED.set(bug);
     }

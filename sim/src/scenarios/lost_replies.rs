@@ -3,25 +3,21 @@
 //! Cases 1 to 4 are what a later reading of the manifest proves about a swap without a reply; see
 //! `judge` in the core's `producer::attempt`.
 
-mod common;
-
 use std::sync::{Arc, Mutex};
 
+use super::queue::{Queue, manifest, ms, one_by_one, produce, secs, take_all, texts};
+use crate::{Profile, Verdict};
 use buffer_core::StoreErrorKind::Transient;
 use buffer_driver::{ConsumerConfig, DeliveryError, ProducerConfig};
-use buffer_sim::{Profile, Verdict};
-use common::{Queue, manifest, ms, one_by_one, produce, secs, take_all, texts};
 
 /// Goal: a swap that was applied is sent again by the store's client, which
 /// meets its own success and calls it a conflict. The batch is listed once.
-#[test]
-fn failure_01_a_swap_that_is_sent_again_does_not_list_a_batch_twice() {
+pub(super) fn failure_01_a_swap_that_is_sent_again_does_not_list_a_batch_twice() {
     lose_three_replies(Verdict::ApplyThenConflict);
 }
 
 /// Goal: a swap that was applied and whose reply was lost is a success, and nobody is told otherwise.
-#[test]
-fn failure_02_a_lost_reply_is_not_a_failure() {
+pub(super) fn failure_02_a_lost_reply_is_not_a_failure() {
     lose_three_replies(Verdict::ApplyThenFail(Transient));
 }
 
@@ -55,8 +51,7 @@ fn lose_three_replies(verdict: Verdict) {
 
 /// Goal: 1,000 submissions, with swaps and uploads applied and then reported as
 /// errors or as conflicts at random; each is `Ok` and delivered once, in order.
-#[test]
-fn a_thousand_submissions_survive_random_lost_replies() {
+pub(super) fn a_thousand_submissions_survive_random_lost_replies() {
     for (seed, profile) in [(1, Profile::S3), (2, Profile::S3), (3, Profile::GCS)] {
         let queue = Queue::with_profile(seed, ms(20), profile);
         let config = ProducerConfig { max_buffered_inputs: 2, ..ProducerConfig::default() };
@@ -81,7 +76,7 @@ fn a_thousand_submissions_survive_random_lost_replies() {
         });
         drop(rule);
         let conflicts = queue.store.counts().swaps_conflicted;
-        println!("seed {seed}: {conflicts} conflicts, {} swaps", queue.store.counts().swaps);
+        note!("seed {seed}: {conflicts} conflicts, {} swaps", queue.store.counts().swaps);
         assert!(conflicts > 10, "the faults were on");
         let delivered = queue.runtime.block_on(queue.drain());
         let expected: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
@@ -91,8 +86,7 @@ fn a_thousand_submissions_survive_random_lost_replies() {
 
 /// Goal: case 4. The reply is lost, and the batch is taken and dequeued before
 /// the producer looks again. It is listed a second time, and dropped as a repeat.
-#[test]
-fn a_batch_dequeued_before_its_producer_looked_is_repeated_to_nobody() {
+pub(super) fn a_batch_dequeued_before_its_producer_looked_is_repeated_to_nobody() {
     let queue = Queue::new(1);
     let process = queue.process("producer");
     let producer = queue.producer_in(&process, &one_by_one());
@@ -141,8 +135,7 @@ fn a_batch_dequeued_before_its_producer_looked_is_repeated_to_nobody() {
 
 /// Goal: case 2. While the version is still the one the swap was conditional
 /// on, the swap may land yet: nothing is said, and the very same swap is sent again.
-#[test]
-fn a_swap_that_may_still_land_is_sent_again_unchanged() {
+pub(super) fn a_swap_that_may_still_land_is_sent_again_unchanged() {
     let queue = Queue::new(1);
     let producer = queue.producer(&one_by_one());
     let mut first = true;
@@ -166,8 +159,7 @@ fn a_swap_that_may_still_land_is_sent_again_unchanged() {
 
 /// Goal: past `delivery_timeout` the answer is "unknown" where it is unknown, and
 /// then the swap that lands late delivers the batch once.
-#[test]
-fn a_swap_that_lands_after_the_deadline_was_called_unknown() {
+pub(super) fn a_swap_that_lands_after_the_deadline_was_called_unknown() {
     let queue = Queue::new(1);
     let config = ProducerConfig { delivery_timeout: secs(10), ..one_by_one() };
     let producer = queue.producer(&config);

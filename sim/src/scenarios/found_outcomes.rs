@@ -1,16 +1,13 @@
 //! Outcomes that were not what was said of them.
 
-mod common;
-
+use super::queue::{Queue, by_hand, ms, one_by_one, produce, secs, take_all, texts};
+use crate::Verdict;
 use buffer_core::StoreErrorKind::{Denied, Transient};
 use buffer_driver::{AckError, ConsumerConfig, DeliveryFailure, Ended, ProducerConfig};
-use buffer_sim::Verdict;
-use common::{Queue, by_hand, ms, one_by_one, produce, secs, take_all, texts};
 
 /// Goal: `delivery_timeout` is for what stands in the way, not for the time that the
 /// caller leaves a batch open.
-#[test]
-fn a_batch_may_be_left_open_for_longer_than_the_delivery_timeout() {
+pub(super) fn a_batch_may_be_left_open_for_longer_than_the_delivery_timeout() {
     let queue = Queue::new(1);
     let producer = queue.producer(&by_hand());
     let slow = ProducerConfig {
@@ -31,8 +28,7 @@ fn a_batch_may_be_left_open_for_longer_than_the_delivery_timeout() {
 }
 
 /// Goal: a flush whose batch failed says so, however many failed since.
-#[test]
-fn a_flush_finds_its_failure_behind_many_later_ones() {
+pub(super) fn a_flush_finds_its_failure_behind_many_later_ones() {
     let queue = Queue::new(1);
     let config = ProducerConfig { max_inflight_batches: 4, ..one_by_one() };
     let producer = queue.producer(&config);
@@ -64,8 +60,7 @@ fn a_flush_finds_its_failure_behind_many_later_ones() {
 
 /// Goal: while reads work, swaps that the store turns away are spaced out all the same,
 /// and the caller is told what stood in the way.
-#[test]
-fn swaps_that_are_turned_away_are_spaced_out() {
+pub(super) fn swaps_that_are_turned_away_are_spaced_out() {
     let queue = Queue::new(1);
     let config = ProducerConfig { delivery_timeout: secs(60), ..one_by_one() };
     let producer = queue.producer(&config);
@@ -86,8 +81,7 @@ fn swaps_that_are_turned_away_are_spaced_out() {
 }
 
 /// Goal: an acknowledgement that nobody will dequeue is not taken.
-#[test]
-fn an_acknowledgement_after_the_runtime_stopped_is_refused() {
+pub(super) fn an_acknowledgement_after_the_runtime_stopped_is_refused() {
     let queue = Queue::new(1);
     let producer = queue.producer(&one_by_one());
     let process = queue.process("consumer");
@@ -105,8 +99,7 @@ fn an_acknowledgement_after_the_runtime_stopped_is_refused() {
 }
 
 /// Goal: a read that failed is tried again after its back-off, not when the next dequeue is due.
-#[test]
-fn a_failed_read_is_tried_again_although_a_dequeue_is_due_later() {
+pub(super) fn a_failed_read_is_tried_again_although_a_dequeue_is_due_later() {
     let queue = Queue::new(1);
     let producer = queue.producer(&one_by_one());
     let patient = ConsumerConfig { dequeue_interval: secs(60), ..ConsumerConfig::default() };

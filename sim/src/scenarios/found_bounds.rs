@@ -1,20 +1,17 @@
 //! Bounds that did not hold: on time, on memory, on the number of batches.
 
-mod common;
-
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Waker};
 
+use super::queue::{MIB, Queue, by_hand, ms, one_by_one, produce, secs, take_all, texts};
+use crate::Verdict;
 use buffer_driver::{ConsumerConfig, ProducerConfig};
-use buffer_sim::Verdict;
 use bytes::Bytes;
-use common::{MIB, Queue, by_hand, ms, one_by_one, produce, secs, take_all, texts};
 
 /// Goal: `initialize` and `close` end in time although every swap meets a conflict.
-#[test]
-fn conflicts_without_end_are_given_up_in_time() {
+pub(super) fn conflicts_without_end_are_given_up_in_time() {
     let queue = Queue::new(1);
     let producer = queue.producer(&one_by_one());
     let config = ConsumerConfig { retry_timeout: secs(10), ..ConsumerConfig::default() };
@@ -40,8 +37,7 @@ fn conflicts_without_end_are_given_up_in_time() {
 }
 
 /// Goal: callers whose entries fit do not make a batch each because somebody else's do not.
-#[test]
-fn a_call_that_waits_for_room_does_not_cut_the_batches_of_others() {
+pub(super) fn a_call_that_waits_for_room_does_not_cut_the_batches_of_others() {
     let queue = Queue::new(1);
     let config = ProducerConfig { max_buffered_bytes: MIB, ..by_hand() };
     let process = queue.process("producer");
@@ -69,8 +65,7 @@ fn a_call_that_waits_for_room_does_not_cut_the_batches_of_others() {
 
 /// Goal: batches that are larger than `prefetch_bytes / prefetch_batches` are not
 /// all fetched at once before anything is known of their size.
-#[test]
-fn a_backlog_of_large_batches_stays_within_prefetch_bytes() {
+pub(super) fn a_backlog_of_large_batches_stays_within_prefetch_bytes() {
     let queue = Queue::new(1);
     let producer = queue.producer(&one_by_one());
     let config = ConsumerConfig { prefetch_bytes: 4 * MIB, ..ConsumerConfig::default() };
@@ -100,8 +95,7 @@ fn a_backlog_of_large_batches_stays_within_prefetch_bytes() {
 /// Goal: a batch whose fetch is to be tried again, and for which there is no room
 /// until the caller takes another, costs nothing meanwhile. (The loop once spun
 /// without end: the time of the next try was past, and announced again and again.)
-#[test]
-fn a_fetch_that_waits_for_room_does_not_spin() {
+pub(super) fn a_fetch_that_waits_for_room_does_not_spin() {
     let queue = Queue::new(1);
     let producer = queue.producer(&one_by_one());
     let config = ConsumerConfig {

@@ -1,25 +1,23 @@
 //! What other implementations of this design are known to do wrong, each as a scenario that must pass here.
 //!
-//! They are numbered, and so are their tests: 1 and 2 are in `lost_replies`, 13
-//! and 15 in `outages`, 14 in `pipeline` and, on a real runtime, in the tokio
-//! adapter's `busy`; the others are here. 3, 7 and 9 to 11 are about collecting
-//! batches, which nothing does yet, and about a flipped bit that format
-//! version 1 cannot tell. What is about bytes is written out in the tests of
-//! the core's formats as well.
-
-mod common;
+//! They are numbered: 1 and 2 are in `lost_replies`, 13 and 15 in `outages`, 14 in `pipeline` and, on
+//! a real runtime, in the tokio adapter's `busy`; the others are here. What is about bytes is
+//! written out in the tests of the core's formats as well.
 
 use std::sync::Arc;
 
+use super::queue::{
+    Queue, by_hand, consumer_on, directory, manifest, ms, one_by_one, produce, producer_on, secs,
+    take_all, texts,
+};
+use crate::{Process, Verdict};
 use buffer_core::format::{Manifest, NewEntry};
-use buffer_core::{AckRefusal, Location, Sequence};
+use buffer_core::{AckRefusal, Condition, Location, ReadOutcome, Sequence, WriteOutcome};
 use buffer_driver::{
     AckError, ConsumerConfig, DeliveryError, DeliveryFailure, Ended, FormatError, InitializeError,
-    LocalDirectory, ManifestError, NextError, ProducerConfig, SkipError, SubmitError,
+    LocalFiles, ManifestError, NextError, ProducerConfig, SkipError, Store, SubmitError,
 };
-use buffer_sim::Verdict;
 use bytes::Bytes;
-use common::{Queue, manifest, ms, one_by_one, produce, secs, take_all, texts};
 
 async fn fill(queue: &Queue, batches: u64) {
     let producer = queue.producer(&one_by_one());
@@ -37,8 +35,7 @@ fn location_of(queue: &Queue, sequence: u64) -> Location {
 }
 
 /// 4. The manifest is deleted. Nobody may start again at sequence 0 as if nothing had been.
-#[test]
-fn failure_04_a_deleted_manifest_is_an_error_for_everyone_who_saw_it() {
+pub(super) fn failure_04_a_deleted_manifest_is_an_error_for_everyone_who_saw_it() {
     let queue = Queue::new(1);
     queue.runtime.block_on(async {
         fill(&queue, 5).await;
@@ -77,8 +74,7 @@ fn failure_04_a_deleted_manifest_is_an_error_for_everyone_who_saw_it() {
 }
 
 /// The same for a manifest that was put back to an older state.
-#[test]
-fn a_manifest_that_was_rolled_back_is_an_error_for_everyone_who_saw_it() {
+pub(super) fn a_manifest_that_was_rolled_back_is_an_error_for_everyone_who_saw_it() {
     let queue = Queue::new(1);
     queue.runtime.block_on(async {
         let producer = queue.producer(&one_by_one());
@@ -108,8 +104,7 @@ fn a_manifest_that_was_rolled_back_is_an_error_for_everyone_who_saw_it() {
 }
 
 /// One stale reading is not believed: it is looked at again.
-#[test]
-fn one_stale_reading_is_no_rollback() {
+pub(super) fn one_stale_reading_is_no_rollback() {
     let queue = Queue::new(1);
     queue.runtime.block_on(async {
         fill(&queue, 5).await;
@@ -127,8 +122,7 @@ fn one_stale_reading_is_no_rollback() {
 }
 
 /// 5. A fresh consumer acknowledges what it never got: nothing is dropped.
-#[test]
-fn failure_05_only_what_was_handed_out_can_be_acknowledged() {
+pub(super) fn failure_05_only_what_was_handed_out_can_be_acknowledged() {
     let queue = Queue::new(1);
     queue.runtime.block_on(async {
         fill(&queue, 5).await;
@@ -160,8 +154,7 @@ fn failure_05_only_what_was_handed_out_can_be_acknowledged() {
 }
 
 /// 6. A flipped byte in a batch's footer is a typed error, and the way past it is `skip`.
-#[test]
-fn failure_06_a_flipped_byte_in_a_footer_is_a_typed_error() {
+pub(super) fn failure_06_a_flipped_byte_in_a_footer_is_a_typed_error() {
     let queue = Queue::new(1);
     queue.runtime.block_on(async {
         fill(&queue, 3).await;
@@ -190,8 +183,7 @@ fn failure_06_a_flipped_byte_in_a_footer_is_a_typed_error() {
 }
 
 /// 8. Thirty-two producers share one manifest with few swaps for each batch.
-#[test]
-fn failure_08_thirty_two_producers_need_few_swaps_for_each_batch() {
+pub(super) fn failure_08_thirty_two_producers_need_few_swaps_for_each_batch() {
     let queue = Queue::new(8);
     let producers: Vec<_> =
         (0..32).map(|_| Arc::new(queue.producer(&ProducerConfig::default()))).collect();
@@ -223,7 +215,7 @@ fn failure_08_thirty_two_producers_need_few_swaps_for_each_batch() {
     let counts = queue.store.counts();
     let per_batch = counts.swaps as f64 / counts.batch_writes as f64;
     let durable: Vec<u64> = producers.iter().map(|p| p.stats().batches_durable).collect();
-    println!(
+    note!(
         "{} batches, {} swaps, {} stored: {per_batch:.2} swaps a batch; batches of a producer {:?}..{:?}",
         counts.batch_writes,
         counts.swaps,
@@ -236,71 +228,82 @@ fn failure_08_thirty_two_producers_need_few_swaps_for_each_batch() {
     queue.runtime.shutdown();
 }
 
-/// 12. The local directory takes a second write, and a hundredth.
-#[test]
-fn failure_12_a_local_directory_takes_more_than_one_write() {
+/// 12. The local directory takes a second write, and a hundredth: real files in a real directory.
+pub(super) fn failure_12_a_local_directory_takes_more_than_one_write() {
     let queue = Queue::new(1);
-    let directory = tempfile::tempdir().expect("a directory can be made");
+    let root = tempfile::tempdir().expect("a directory can be made");
     let process = queue.process("host");
-    let store = LocalDirectory::open(directory.path(), Arc::new(process.clone()));
-    let store: Arc<dyn buffer_driver::Store> = Arc::new(store.expect("it was just made"));
-    let clock = Arc::new(process.clock().clone());
-    let producer = buffer_driver::Producer::with_store(
-        &one_by_one(),
-        Arc::clone(&store),
-        Arc::clone(&clock) as _,
-        Arc::new(process.clone()),
-    )
-    .expect("the configuration is valid");
-    let consumer = buffer_driver::Consumer::with_store(
-        &ConsumerConfig::default(),
-        store,
-        clock,
-        Arc::new(process.clone()),
-    )
-    .expect("the configuration is valid");
+    let producer = producer_on(directory(root.path(), &process), &process, &one_by_one());
+    let store = directory(root.path(), &process);
+    let consumer = consumer_on(store, &process, &ConsumerConfig::default());
     let delivered = queue.runtime.block_on(async {
         for number in 0..100 {
             let handle = produce(&producer, number.to_string()).await;
             handle.watcher.await_durable().await.expect("the disk is well");
         }
         consumer.initialize(None).await.expect("it is free");
-        take_all(&consumer).await
+        let delivered = take_all(&consumer).await;
+        consumer.close().await.expect("the disk is well");
+        delivered
     });
     let expected: Vec<String> = (0..100).map(|number| number.to_string()).collect();
     assert_eq!(texts(&delivered), expected);
+
+    // What is on disk is what another process finds there, and a condition that does not hold changes nothing.
+    let files = LocalFiles::open_existing(root.path()).expect("it is there");
+    let read = files.read(&manifest(), None).expect("the disk is well");
+    let ReadOutcome::Found(object) = read else { panic!("{read:?}") };
+    let found = Manifest::parse(&manifest(), object.bytes).expect("it is whole");
+    assert_eq!((found.next_sequence(), found.len()), (Sequence(100), 0));
+    let files = LocalFiles::open(root.path()).expect("it is there");
+    let refused = files.write(&manifest(), &["x".into()], &Condition::Absent);
+    assert_eq!(refused.expect("the disk is well"), WriteOutcome::Conflict);
+    let version = Condition::Version(object.version);
+    let stored = files.write(&manifest(), &["one".into()], &version);
+    assert!(matches!(stored, Ok(WriteOutcome::Stored(_))), "{stored:?}");
+    let refused = files.write(&manifest(), &["two".into()], &version);
+    assert_eq!(refused.expect("the disk is well"), WriteOutcome::Conflict);
 }
 
 /// 16. A prefix with characters that some client would encode: what is written is found.
-#[test]
-fn failure_16_awkward_prefixes_are_found_again() {
+pub(super) fn failure_16_awkward_prefixes_are_found_again() {
     for prefix in ["a~b", "[x]/y", "#1", "100%", "a+b", "a b", "größe/数", "%7E"] {
         let queue = Queue::new(1);
-        let manifest_path = format!("{prefix}/manifest");
-        let producer = queue.producer(&ProducerConfig {
-            data_path_prefix: prefix.to_owned(),
-            manifest_path: manifest_path.clone(),
-            ..one_by_one()
-        });
-        let consumer = queue.consumer(&ConsumerConfig {
-            data_path_prefix: prefix.to_owned(),
-            manifest_path,
-            ..ConsumerConfig::default()
-        });
-        queue.runtime.block_on(async {
-            let handle = produce(&producer, prefix).await;
-            handle.watcher.await_durable().await.expect("the store is well");
-            consumer.initialize(None).await.expect("it is free");
-            let batch = consumer.next_batch().await.expect("it is found").expect("it is there");
-            assert_eq!(batch.entries, [prefix]);
-            assert!(batch.location.starts_with(&format!("{prefix}/01")), "{}", batch.location);
-        });
+        let root = tempfile::tempdir().expect("a directory can be made");
+        let process = queue.process("host");
+        let in_memory: Arc<dyn Store> = Arc::new(queue.store.clone());
+        for store in [in_memory, directory(root.path(), &process)] {
+            queue.runtime.block_on(finds_its_own(&store, &process, prefix));
+        }
+        let manifest = root.path().join(prefix).join("manifest");
+        assert!(manifest.is_file(), "the file is named as the key is: {}", manifest.display());
     }
 }
 
+async fn finds_its_own(store: &Arc<dyn Store>, process: &Process, prefix: &str) {
+    let manifest_path = format!("{prefix}/manifest");
+    let config = ProducerConfig {
+        data_path_prefix: prefix.to_owned(),
+        manifest_path: manifest_path.clone(),
+        ..one_by_one()
+    };
+    let producer = producer_on(Arc::clone(store), process, &config);
+    let config = ConsumerConfig {
+        data_path_prefix: prefix.to_owned(),
+        manifest_path,
+        ..ConsumerConfig::default()
+    };
+    let consumer = consumer_on(Arc::clone(store), process, &config);
+    let handle = produce(&producer, prefix).await;
+    handle.watcher.await_durable().await.expect("the store is well");
+    consumer.initialize(None).await.expect("it is free");
+    let batch = consumer.next_batch().await.expect("it is found").expect("it is there");
+    assert_eq!(batch.entries, [prefix]);
+    assert!(batch.location.starts_with(&format!("{prefix}/01")), "{}", batch.location);
+}
+
 /// 17. What format version 1 can tell, a reader refuses: here as a consumer meets it.
-#[test]
-fn failure_17_a_manifest_that_contradicts_itself_is_refused() {
+pub(super) fn failure_17_a_manifest_that_contradicts_itself_is_refused() {
     let entry = |sequence: u64| {
         let location = Location::from("ingest/01J5T4R3000000000000000000.batch");
         let one = Manifest::absent()
@@ -348,11 +351,10 @@ fn failure_17_a_manifest_that_contradicts_itself_is_refused() {
 }
 
 /// 17, continued: metadata that reaches past its batch.
-#[test]
-fn failure_17_metadata_past_the_end_of_its_batch_is_refused() {
+pub(super) fn failure_17_metadata_past_the_end_of_its_batch_is_refused() {
     let queue = Queue::new(1);
     queue.runtime.block_on(async {
-        let producer = queue.producer(&common::by_hand());
+        let producer = queue.producer(&by_hand());
         for number in 0..3 {
             let metadata = Bytes::from(number.to_string());
             producer.produce(vec!["x".into()], metadata).await.expect("it is taken");
@@ -371,8 +373,7 @@ fn failure_17_metadata_past_the_end_of_its_batch_is_refused() {
 }
 
 /// 18. One batch is missing: the consumer is told which, and can go past it.
-#[test]
-fn failure_18_a_missing_batch_can_be_skipped_on_the_callers_word() {
+pub(super) fn failure_18_a_missing_batch_can_be_skipped_on_the_callers_word() {
     let queue = Queue::new(1);
     queue.runtime.block_on(async {
         fill(&queue, 4).await;
@@ -401,8 +402,7 @@ fn failure_18_a_missing_batch_can_be_skipped_on_the_callers_word() {
 }
 
 /// 19. The acknowledgement that triggers a dequeue cannot fail by it; the dequeue is tried again.
-#[test]
-fn failure_19_a_failed_dequeue_is_tried_again() {
+pub(super) fn failure_19_a_failed_dequeue_is_tried_again() {
     let queue = Queue::new(1);
     queue.runtime.block_on(async {
         fill(&queue, 100).await;

@@ -1,16 +1,14 @@
 //! One consumer at a time.
 
-mod common;
-
 use std::sync::Arc;
 
+use super::queue::{Queue, manifest, ms, one_by_one, produce, secs, take_all, texts};
+use crate::{Jitter, Latency, Verdict};
 use buffer_core::StoreErrorKind::Transient;
 use buffer_core::{Epoch, Sequence};
 use buffer_driver::{
     AckError, Consumer, ConsumerConfig, Ended, FlushError, InitializeError, NextError, Resume,
 };
-use buffer_sim::{Jitter, Latency, Verdict};
-use common::{Queue, manifest, ms, one_by_one, produce, secs, take_all, texts};
 
 fn is_fenced(error: &NextError) -> bool {
     matches!(error, NextError::Ended(Ended::Fenced { .. }))
@@ -18,8 +16,7 @@ fn is_fenced(error: &NextError) -> bool {
 
 /// Goal: two consumers start at once, 100 times, on a store whose replies get
 /// lost. Exactly one goes on; the other is told at its next manifest operation.
-#[test]
-fn of_two_consumers_that_race_to_start_one_goes_on() {
+pub(super) fn of_two_consumers_that_race_to_start_one_goes_on() {
     let mut won = [0, 0];
     for seed in 0..100 {
         let queue = Queue::new(seed);
@@ -66,13 +63,12 @@ fn of_two_consumers_that_race_to_start_one_goes_on() {
         });
         queue.runtime.shutdown();
     }
-    println!("first {} times, second {} times", won[0], won[1]);
+    note!("first {} times, second {} times", won[0], won[1]);
     assert!(won.iter().all(|won| *won > 0), "{won:?}: a race is won by either");
 }
 
 /// Goal: the reply to the epoch swap is lost, and the epoch is not adopted but raised again.
-#[test]
-fn a_lost_reply_to_the_take_over_never_gives_two_owners() {
+pub(super) fn a_lost_reply_to_the_take_over_never_gives_two_owners() {
     for verdict in [Verdict::ApplyThenFail(Transient), Verdict::ApplyThenConflict] {
         let queue = Queue::new(1);
         // Both read epoch 0 and send the very same bytes. A's are stored; its reply is lost.
@@ -107,8 +103,7 @@ fn a_lost_reply_to_the_take_over_never_gives_two_owners() {
 
 /// Goal: a take-over in mid-stream. The first learns at once; nothing is lost,
 /// nothing is repeated, and what the first acknowledged late changes nothing.
-#[test]
-fn a_fenced_consumer_stops_and_changes_nothing_more() {
+pub(super) fn a_fenced_consumer_stops_and_changes_nothing_more() {
     let queue = Queue::new(1);
     let producer = queue.producer(&one_by_one());
     let lazy = ConsumerConfig { dequeue_interval: secs(1000), ..ConsumerConfig::default() };
@@ -148,8 +143,7 @@ fn a_fenced_consumer_stops_and_changes_nothing_more() {
 }
 
 /// Goal: a fenced consumer that finds a batch missing says "fenced", not "missing".
-#[test]
-fn a_missing_batch_is_no_news_to_a_fenced_consumer() {
+pub(super) fn a_missing_batch_is_no_news_to_a_fenced_consumer() {
     let queue = Queue::new(1);
     let producer = queue.producer(&one_by_one());
     let first = queue.consumer(&ConsumerConfig::default());
@@ -183,8 +177,7 @@ fn a_missing_batch_is_no_news_to_a_fenced_consumer() {
 }
 
 /// Goal: a stored sequence that does not fit the queue is an error in both directions, and can be overruled.
-#[test]
-fn a_resume_that_does_not_fit_is_refused_unless_accepted() {
+pub(super) fn a_resume_that_does_not_fit_is_refused_unless_accepted() {
     let queue = Queue::new(1);
     let producer = queue.producer(&one_by_one());
     queue.runtime.block_on(async {
@@ -219,8 +212,7 @@ fn a_resume_that_does_not_fit_is_refused_unless_accepted() {
 }
 
 /// Goal: a flush that is under way when its consumer is initialized again gets an answer.
-#[test]
-fn a_flush_does_not_outwait_its_term() {
+pub(super) fn a_flush_does_not_outwait_its_term() {
     let queue = Queue::new(1);
     queue.runtime.block_on(async {
         let producer = queue.producer(&one_by_one());

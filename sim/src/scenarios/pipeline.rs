@@ -1,10 +1,8 @@
 //! How batches overlap, counted by a store in which every request takes 50 ms.
 
-mod common;
-
+use super::queue::{MIB, Queue, by_hand, ms, one_by_one, produce, secs, texts};
 use buffer_driver::{CompressionType, ProducerConfig};
 use bytes::Bytes;
-use common::{MIB, Queue, by_hand, ms, one_by_one, produce, secs, texts};
 
 /// Keeps a producer busy with 8 MiB batches until `batches` of them are durable; the time it took.
 fn time_of(batches: usize, max_inflight_batches: usize) -> (std::time::Duration, u64) {
@@ -29,22 +27,20 @@ fn time_of(batches: usize, max_inflight_batches: usize) -> (std::time::Duration,
 }
 
 /// Goal: uploads overlap, and more of them are more throughput.
-#[test]
-fn throughput_grows_with_the_number_of_batches_in_flight() {
+pub(super) fn throughput_grows_with_the_number_of_batches_in_flight() {
     let (serial, at_once) = time_of(64, 1);
     assert_eq!(at_once, 1);
     let (eight, at_once) = time_of(64, 8);
     assert!(at_once >= 8, "{at_once} in flight");
     let (sixteen, at_once) = time_of(64, 16);
     assert!(at_once >= 8, "{at_once} in flight by default");
-    println!("64 batches: {serial:?} one by one, {eight:?} by eight, {sixteen:?} by sixteen");
+    note!("64 batches: {serial:?} one by one, {eight:?} by eight, {sixteen:?} by sixteen");
     assert!(eight * 4 < serial, "{eight:?} is not four times as fast as {serial:?}");
     assert!(sixteen * 3 < eight * 2, "{sixteen:?} is not 1.5 times as fast as {eight:?}");
 }
 
 /// Goal: a producer that is alone reads the manifest once, at its start.
-#[test]
-fn an_uncontended_commit_costs_no_read_of_the_manifest() {
+pub(super) fn an_uncontended_commit_costs_no_read_of_the_manifest() {
     let queue = Queue::with_latency(2, ms(50));
     let producer = queue.producer(&one_by_one());
     queue.runtime.block_on(async {
@@ -61,8 +57,7 @@ fn an_uncontended_commit_costs_no_read_of_the_manifest() {
 }
 
 /// Goal: what waits while a swap is out goes into the next one, together.
-#[test]
-fn waiting_batches_commit_in_one_swap() {
+pub(super) fn waiting_batches_commit_in_one_swap() {
     let queue = Queue::with_latency(3, ms(50));
     let producer = queue.producer(&one_by_one());
     queue.runtime.block_on(async {
@@ -82,8 +77,7 @@ fn waiting_batches_commit_in_one_swap() {
 }
 
 /// Goal: callers that keep the producer busy do not hold up the flush timer.
-#[test]
-fn failure_14_the_flush_timer_fires_on_time_however_busy_the_callers_are() {
+pub(super) fn failure_14_the_flush_timer_fires_on_time_however_busy_the_callers_are() {
     let queue = Queue::with_latency(4, ms(1));
     let config = ProducerConfig {
         flush_interval: ms(50),
@@ -111,8 +105,7 @@ fn failure_14_the_flush_timer_fires_on_time_however_busy_the_callers_are() {
 }
 
 /// Goal: while every place in flight is taken, the open batch grows instead of queueing crumbs.
-#[test]
-fn the_open_batch_grows_while_no_place_is_free() {
+pub(super) fn the_open_batch_grows_while_no_place_is_free() {
     let queue = Queue::with_latency(5, ms(1000));
     let config = ProducerConfig {
         flush_interval: ms(10),
@@ -132,8 +125,7 @@ fn the_open_batch_grows_while_no_place_is_free() {
 }
 
 /// Goal: the consumer's fetches overlap, and descriptors come many to a read.
-#[test]
-fn a_consumer_behind_reads_ahead_and_reads_the_manifest_rarely() {
+pub(super) fn a_consumer_behind_reads_ahead_and_reads_the_manifest_rarely() {
     let queue = Queue::with_latency(6, ms(50));
     let config = ProducerConfig { batch_compression: CompressionType::Zstd, ..one_by_one() };
     let producer = queue.producer(&config);
@@ -148,7 +140,7 @@ fn a_consumer_behind_reads_ahead_and_reads_the_manifest_rarely() {
     assert_eq!(delivered.len(), 160);
     let took = queue.runtime.elapsed() - start;
     let reads = queue.store.counts().manifest_reads - before.manifest_reads;
-    println!("160 batches in {took:?}, {reads} reads of the manifest");
+    note!("160 batches in {took:?}, {reads} reads of the manifest");
     // Serially the fetches alone would take 8 s; in windows of 16 they take 0.5 s.
     assert!(took < ms(1200), "{took:?}");
     assert!(reads <= 4, "{reads} reads");

@@ -1,15 +1,13 @@
 //! Requests that fail for a while, or for good.
 
-mod common;
-
+use super::queue::{MIB, Queue, by_hand, ms, one_by_one, produce, secs, take_all, texts};
+use crate::{Request, Verdict};
 use buffer_core::StoreErrorKind::{self, Denied, Throttled, TimedOut, Transient};
 use buffer_driver::{
     ConsumerConfig, DeliveryError, DeliveryFailure, FlushError, InitializeError, NextError,
     ProducerConfig,
 };
-use buffer_sim::{Request, Verdict};
 use bytes::Bytes;
-use common::{MIB, Queue, by_hand, ms, one_by_one, produce, secs, take_all, texts};
 
 type Kind = (&'static str, fn(&Request) -> bool);
 
@@ -22,8 +20,7 @@ const KINDS: [Kind; 4] = [
 
 /// Goal: each kind of request fails at first, once and five times
 /// in a row, in every retryable way; nothing is lost, reordered or dropped.
-#[test]
-fn failure_13_errors_that_pass_cost_nothing_but_time() {
+pub(super) fn failure_13_errors_that_pass_cost_nothing_but_time() {
     let ways = [
         Verdict::Fail(Transient),
         Verdict::Fail(Throttled),
@@ -90,8 +87,7 @@ fn survive(name: &str, is_kind: fn(&Request) -> bool, way: Verdict, burst: u32, 
 
 /// Goal: a store that is down for longer than `delivery_timeout` gives typed
 /// errors, "unknown" only where a swap was sent.
-#[test]
-fn an_outage_past_the_deadline_is_told_apart() {
+pub(super) fn an_outage_past_the_deadline_is_told_apart() {
     let queue = Queue::new(1);
     let config = ProducerConfig { delivery_timeout: secs(10), ..one_by_one() };
     let producer = queue.producer(&config);
@@ -133,8 +129,7 @@ fn an_outage_past_the_deadline_is_told_apart() {
 }
 
 /// Goal: while the store is down, what is held stays under the limit, and `produce` waits.
-#[test]
-fn an_outage_holds_callers_back_and_memory_down() {
+pub(super) fn an_outage_holds_callers_back_and_memory_down() {
     let queue = Queue::new(1);
     let limit = 8 * MIB;
     let config = ProducerConfig {
@@ -178,8 +173,7 @@ fn an_outage_holds_callers_back_and_memory_down() {
 }
 
 /// Goal: one submission larger than everything that may ever be held is refused at once, and given back.
-#[test]
-fn a_submission_that_never_fits_is_refused_at_once() {
+pub(super) fn a_submission_that_never_fits_is_refused_at_once() {
     let queue = Queue::new(1);
     let config = ProducerConfig { max_buffered_bytes: MIB, ..by_hand() };
     let producer = queue.producer(&config);
@@ -193,8 +187,7 @@ fn a_submission_that_never_fits_is_refused_at_once() {
 }
 
 /// Goal: what the flush timer's batch met, `flush` and `close` report.
-#[test]
-fn failure_15_a_background_failure_is_reported_by_flush_and_by_close() {
+pub(super) fn failure_15_a_background_failure_is_reported_by_flush_and_by_close() {
     for by_close in [false, true] {
         let queue = Queue::new(1);
         let producer = queue.producer(&ProducerConfig::default());
@@ -215,8 +208,7 @@ fn failure_15_a_background_failure_is_reported_by_flush_and_by_close() {
 }
 
 /// Goal: a refusal for good fails at once, takes nobody else along, and what follows is delivered.
-#[test]
-fn a_refused_batch_neither_loses_nor_reorders_others() {
+pub(super) fn a_refused_batch_neither_loses_nor_reorders_others() {
     let queue = Queue::new(1);
     let producer = queue.producer(&one_by_one());
     let mut uploads = 0;
@@ -242,8 +234,7 @@ fn a_refused_batch_neither_loses_nor_reorders_others() {
 }
 
 /// Goal: each failure of a consumer's requests that lasts is told to the call that waits, typed, and the next call tries again.
-#[test]
-fn a_consumer_tells_of_outages_and_goes_on_after_them() {
+pub(super) fn a_consumer_tells_of_outages_and_goes_on_after_them() {
     let queue = Queue::new(1);
     let producer = queue.producer(&one_by_one());
     let config = ConsumerConfig { retry_timeout: secs(10), ..ConsumerConfig::default() };
@@ -280,8 +271,7 @@ fn a_consumer_tells_of_outages_and_goes_on_after_them() {
 }
 
 /// Goal: what the store refuses for good is told at once, whatever it is.
-#[test]
-fn terminal_errors_are_told_at_once() {
+pub(super) fn terminal_errors_are_told_at_once() {
     for kind in [Denied, StoreErrorKind::NoSuchStore, StoreErrorKind::Unsupported] {
         let queue = Queue::new(1);
         let consumer = queue.consumer(&ConsumerConfig::default());

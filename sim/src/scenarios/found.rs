@@ -1,22 +1,19 @@
 //! What random worlds found, each as the least that shows it, with its story.
 
-mod common;
-
 use std::sync::mpsc;
 use std::thread;
 
+use super::queue::{Queue, manifest, ms, one_by_one, produce, secs, take_all, texts};
+use crate::{Latency, Verdict};
 use buffer_core::StoreErrorKind::{Denied, Transient};
 use buffer_core::format::NewEntry;
 use buffer_driver::{ConsumerConfig, NextError};
-use buffer_sim::{Latency, Verdict};
-use common::{Queue, manifest, ms, one_by_one, produce, secs, take_all, texts};
 use futures_lite::future;
 
 /// Seed 13. A fetch fails and is to be tried again. When its time comes, what
 /// is held leaves no room for it. The deadline stood in the past from then on,
 /// and the loop went round for ever without letting anybody else run.
-#[test]
-fn a_fetch_that_waits_for_room_does_not_keep_the_loop_busy() {
+pub(super) fn a_fetch_that_waits_for_room_does_not_keep_the_loop_busy() {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let queue = Queue::new(1);
@@ -62,8 +59,7 @@ async fn take_lengths(consumer: &buffer_driver::Consumer) -> Vec<usize> {
 
 /// Seed 10. An acknowledged batch is to be dequeued in a minute, and the poll
 /// of a caller that waits meets an error. The next poll was put off until the dequeue.
-#[test]
-fn a_failed_poll_is_repeated_soon_although_a_dequeue_is_due_late() {
+pub(super) fn a_failed_poll_is_repeated_soon_although_a_dequeue_is_due_late() {
     let queue = Queue::new(1);
     let producer = queue.producer(&one_by_one());
     let config = ConsumerConfig { dequeue_interval: secs(60), ..ConsumerConfig::default() };
@@ -94,8 +90,7 @@ fn a_failed_poll_is_repeated_soon_although_a_dequeue_is_due_late() {
 
 /// Seed 930. All that is new in the manifest is a repeat, which is dropped.
 /// `next_batch` waited for a read that showed nothing, and none was to come.
-#[test]
-fn a_reading_that_shows_only_a_repeat_is_an_end_of_the_queue() {
+pub(super) fn a_reading_that_shows_only_a_repeat_is_an_end_of_the_queue() {
     let queue = Queue::new(1);
     let producer = queue.producer(&one_by_one());
     let consumer = queue.consumer(&ConsumerConfig::default());
@@ -123,8 +118,7 @@ fn a_reading_that_shows_only_a_repeat_is_an_end_of_the_queue() {
 /// Seed 1409. A batch arrives damaged, and the manifest is to be read before
 /// anything is said of it. That read is denied. The caller was told, and its
 /// next call waited for a read that nobody asked for.
-#[test]
-fn a_batch_in_doubt_is_looked_into_again_when_the_manifest_was_denied() {
+pub(super) fn a_batch_in_doubt_is_looked_into_again_when_the_manifest_was_denied() {
     let queue = Queue::new(1);
     let producer = queue.producer(&one_by_one());
     let consumer = queue.consumer(&ConsumerConfig::default());
@@ -154,8 +148,7 @@ fn a_batch_in_doubt_is_looked_into_again_when_the_manifest_was_denied() {
 /// swap arrives the producer's is there. The producer never meets a conflict, and never gives way.
 ///
 /// It makes room now and then, for as long as another writer needs to read and swap.
-#[test]
-fn a_busy_producer_lets_a_consumer_take_over() {
+pub(super) fn a_busy_producer_lets_a_consumer_take_over() {
     for (read, write) in [(20, 20), (20, 30), (40, 20), (100, 20), (20, 100)] {
         for producers in [1, 2, 4] {
             take_over_beside(producers, Latency { read: ms(read), ..Latency::fixed(ms(write)) });
@@ -185,6 +178,6 @@ fn take_over_beside(producers: usize, latency: Latency) {
         let taken = future::or(async { Some(consumer.initialize(None).await) }, late).await;
         taken.expect("it comes back").expect("it is free");
     });
-    println!("{producers} busy, {latency:?}: {:?}", queue.runtime.elapsed() - secs(2));
+    note!("{producers} busy, {latency:?}: {:?}", queue.runtime.elapsed() - secs(2));
     queue.runtime.shutdown();
 }

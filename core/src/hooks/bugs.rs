@@ -1,0 +1,72 @@
+//! The bugs that can be planted.
+//!
+//! The first field of each names what catches it, the most direct first.
+
+table! {
+    /// Bugs that can be planted, each a change of one line.
+    Bug {
+        // The producer: what became of a swap.
+        AppendTwiceAfterConflict => ("I5", "after a conflict nobody looks whether it was our own swap, and its batches are listed again"),
+        TimeoutTakenForFailure => ("I4", "a swap that timed out is told as not delivered, and lands"),
+        TimeoutTakenForSuccess => ("I4+I1", "a swap that timed out is told as durable"),
+        SettledBeforeSwap => ("I4+I1", "batches are told durable when their swap is sent"),
+        OnlyFirstOfGroupLookedFor => ("I5", "of a group that was swapped together only the first is looked for"),
+        JudgeOffByOne => ("I5+I4+I10", "case 3 is believed one place too far: a dequeued swap counts as one that did not happen"),
+        MayStillTakenAsDidNot => ("I4+I1+I5", "a swap that may still land is taken for one that did not happen"),
+        ReuploadInCase2 => ("I10+I5", "a batch whose swap may still land is uploaded and listed under a new name"),
+        ReuploadInCase4 => ("I10+I5", "a batch of which version 1 cannot tell is uploaded and listed under a new name"),
+        FailedSaidInCase2 => ("I4", "a batch that is given up while its swap may still land is told as not delivered"),
+        // The producer: what is swapped, and when.
+        SwapBeforeUpload => ("I1", "a batch is listed while its upload is still under way"),
+        SwapWithoutCondition => ("I6+I8+I9+I1", "a swap that did not happen is sent again as it was, on whatever is there by then"),
+        StaleVersion => ("I6+I8+I9+I1", "of a reading only the version is taken, and the contents are what was known before"),
+        OrderSwapped => ("I7", "batches that are swapped together are listed in the reverse order"),
+        SequenceRestartedOnMissingManifest => ("I6", "a producer that finds no manifest any more begins a new one at sequence 0"),
+        RollbackAccepted => ("I6+I8", "a producer goes on from a manifest that was put back to an earlier state"),
+        OldBatchListed => ("I12+I1", "a batch is listed however long ago it was uploaded"),
+        LocationEncodedTwice => ("I1", "a batch is stored under its key encoded once more, and listed under the plain one"),
+        UploadConflictTakenForStored => ("I1", "an upload that was refused counts as stored"),
+        // The producer: effort.
+        TransientErrorEndsBatch => ("I14", "one transient error of an upload ends the batch, long before its time"),
+        RetryWithoutBackoff => ("I16", "a failed request about the manifest is tried again at once"),
+        UploadRetriedWithoutBackoff => ("I16", "a failed upload is tried again at once"),
+        NoPauseAfterConflict => ("I16", "after a conflict the next swap is tried at once"),
+        NoGroupCommit => ("I16", "each swap lists one batch, however many are uploaded"),
+        // The producer: bounds, timers, the end.
+        InFlightUnbounded => ("I15", "any number of batches is in flight"),
+        MemoryUnbounded => ("I15", "submissions are taken past `max_buffered_bytes`"),
+        BackPressureNeverReleased => ("I14", "who was turned away is never told that there is room"),
+        FlushTimerLost => ("I14", "an open batch is not sealed by time"),
+        FlushTimerStarved => ("I14", "each submission starts the flush timer of its batch anew"),
+        LastBatchDroppedOnClose => ("I4+I1", "the open batch is told durable on close, and dropped"),
+        IngestionTimesMerged => ("I3", "equal metadata is one item although its ingestion times differ"),
+        BackgroundFailureNotTold => ("I4", "flush and close do not tell of a batch that failed"),
+        // The consumer: its term.
+        MissingManifestTakenForUnchanged => ("I6", "a consumer takes a manifest that is gone for one without news"),
+        EpochAdoptedAfterUnknown => ("I9", "an epoch counts as ours although its swap was not answered with success"),
+        DequeueWithoutEpochCheck => ("I9", "a consumer goes on dequeuing under the epoch of another"),
+        ZombieDequeue => ("I9+I6", "a fenced consumer puts its own old contents onto the version that it finds"),
+        ResumeAtStored => ("I10", "a consumer resumes at the stored sequence in place of after it"),
+        // The consumer: acknowledgements.
+        FirstAckUnchecked => ("I11", "the first acknowledgement of a consumer may name what was never handed out"),
+        GapInAcksAccepted => ("I11", "an acknowledgement out of order acknowledges all before it"),
+        DequeueOneTooFar => ("I11", "one batch more is dequeued than was acknowledged"),
+        FailedDequeueNotRetried => ("I14", "a dequeue without success is not tried again"),
+        RepeatDequeuedAlone => ("I11", "a dropped repeat is dequeued without a later batch that was acknowledged"),
+        // The consumer: batches.
+        RepeatNotDropped => ("I5", "a batch that was taken under a lower sequence is handed out again"),
+        RepeatsForgottenByTime => ("I5", "the name of a taken batch is forgotten by time alone"),
+        CursorMovedBeforeFetch => ("I10+I2+I11", "a batch whose fetch failed for now is passed over"),
+        RepliesMixedUp => ("I8+I10+I3", "what was fetched for one batch is put in the place of the first"),
+        SkipRefused => ("I14", "there is no way past a batch that is missing or corrupt"),
+        PrefetchUnbounded => ("I15", "any number of batches is fetched ahead"),
+        PollWithoutRest => ("I16", "the manifest is read again as soon as it was read"),
+        // The formats.
+        FooterCountTrusted => ("I17+I3", "the list of records is made as long as the footer says, whatever is there"),
+        RecordCountUnchecked => ("I17", "records past the count that the footer names are dropped without a word"),
+        SequenceOrderUnchecked => ("I17", "sequences of a manifest that repeat or descend are taken as they come"),
+        // The driver.
+        RequestsWaitForEver => ("I14", "a request without an answer is waited for without end"),
+        LocalSecondWriteFails => ("I14", "the local directory fails every swap but the first write"),
+    }
+}

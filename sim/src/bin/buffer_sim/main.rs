@@ -1,0 +1,62 @@
+//! `buffer-sim`: runs simulated worlds, finds the one in which something is wrong, and shows it again.
+//!
+//! `cargo sim` builds it optimised, and with `--cfg buffer_sim`: only then is
+//! coverage counted, and only then can bugs be planted.
+
+mod determinism;
+mod exit;
+mod mutate;
+mod numbers;
+mod one;
+mod scenario;
+mod seeds;
+mod sweep;
+mod workers;
+
+use clap::{Parser, Subcommand};
+
+/// Runs simulated worlds of a buffer, its producers, consumers and store.
+#[derive(Debug, Parser)]
+#[command(name = "buffer-sim", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the world of one seed
+    Run(one::RunOptions),
+    /// Repeats the run that a token names
+    Replay(one::ReplayOptions),
+    /// Runs the worlds of many seeds, and tells what they met
+    Sweep(sweep::Options),
+    /// Runs situations that have a name
+    Scenario(scenario::Options),
+    /// Plants every bug in turn, and tells which seed and which invariant finds it
+    Mutate(mutate::Options),
+    /// Runs seeds several times and compares what happened
+    CheckDeterminism(determinism::Options),
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  everything held
+  1  it failed
+  2  usage
+  4  an invariant did not hold, or a planted bug was not found";
+
+fn main() {
+    let cli = Cli::parse();
+    let outcome = match &cli.command {
+        Command::Run(options) => one::run(options),
+        Command::Replay(options) => one::replay(options),
+        Command::Sweep(options) => sweep::run(options),
+        Command::Scenario(options) => scenario::run(options),
+        Command::Mutate(options) => mutate::run(options),
+        Command::CheckDeterminism(options) => determinism::run(options),
+    };
+    let code = exit::report(outcome);
+    // A world may still go round and round on another thread.
+    std::process::exit(code)
+}

@@ -1,0 +1,197 @@
+//! `mutate`: plants every bug in turn, to see whether it is found, and by what.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use buffer_core::hooks::Bug;
+use buffer_sim::hooks_are_on;
+use buffer_sim::scenarios::Scenario;
+use buffer_sim::swarm::{Failure, Invariant, Token};
+use clap::Args;
+
+use crate::exit::{Ended, Outcome, say};
+use crate::numbers::grouped;
+use crate::one::{HOW_TO_BUILD, bug};
+use crate::workers::{cores, run_all};
+
+/// How many seeds a bug gets at the most.
+const MOST: u64 = 100_000;
+
+/// How many it gets in the fast half: on two cores, what is not found in these costs about a second.
+const FAST: u64 = 300;
+
+/// How many worlds the bug is let loose in while nobody looks for it: the one that found it, and those that follow.
+const UNSEEN: u64 = 20;
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// How many seeds each bug gets at the most [default: 100000]
+    #[arg(long, value_name = "N")]
+    seeds: Option<u64>,
+    /// Plants this one alone
+    #[arg(long, value_name = "NAME", value_parser = bug)]
+    bug: Option<Bug>,
+    /// Gives each bug few seeds, and lets those pass that need more
+    #[arg(long, conflicts_with = "seeds")]
+    fast: bool,
+    /// How many worlds at once [default: one for each core]
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+}
+
+/// What found a bug.
+enum Found {
+    /// A seed, by what did not hold there; whether it goes through with the named oracles off.
+    Seed { first: u64, failure: Box<Failure>, unseen: Result<(), Box<Failure>> },
+    /// A scenario, because no world has what it is about.
+    Scenario { name: &'static str },
+    /// Nothing.
+    Nothing,
+}
+
+pub(crate) fn run(options: &Options) -> Outcome {
+    if !hooks_are_on() {
+        return Err(Ended::usage(HOW_TO_BUILD));
+    }
+    let most = options.seeds.unwrap_or(if options.fast { FAST } else { MOST });
+    let jobs = options.jobs.unwrap_or_else(cores).max(1);
+    let bugs = match options.bug {
+        Some(bug) => vec![bug],
+        None => Bug::ALL.to_vec(),
+    };
+    let width = bugs.iter().map(|bug| bug.name().len()).max().unwrap_or(0);
+    say!("{:<width$}  {:>10}  caught by", "bug", "first seed");
+    let mut counts = Counts::default();
+    for bug in bugs {
+        let found = look_for(bug, most, jobs);
+        say!("{:<width$}  {}", bug.name(), counts.add(bug, &found));
+    }
+    counts.judge(most, options.fast)
+}
+
+/// The invariants that a bug's entry names.
+fn named(bug: Bug) -> BTreeSet<Invariant> {
+    let words = bug.caught_by().split(|letter: char| !letter.is_ascii_alphanumeric());
+    words.filter_map(|word| word.parse().ok()).collect()
+}
+
+fn look_for(bug: Bug, most: u64, jobs: usize) -> Found {
+    let names = named(bug);
+    if names.is_empty() {
+        let with_bug = Scenario::all().iter().filter(|it| it.planted.contains(&bug));
+        let mut failing = with_bug.filter(|it| it.fails_when_planted(bug).is_some());
+        return failing.next().map_or(Found::Nothing, |it| Found::Scenario { name: it.name });
+    }
+    let like = Token { bug: Some(bug), ..Token::default() };
+    let Some((first, failure)) = first_failure(&like, 0..most, jobs) else { return Found::Nothing };
+    let unseen = Token { without: names, ..like };
+    let unseen = match first_failure(&unseen, first..first + UNSEEN, jobs) {
+        None => Ok(()),
+        Some((_, failure)) => Err(failure),
+    };
+    Found::Seed { first, failure, unseen }
+}
+
+/// The lowest seed that fails, whichever thread finds one first.
+fn first_failure(
+    like: &Token,
+    seeds: std::ops::Range<u64>,
+    jobs: usize,
+) -> Option<(u64, Box<Failure>)> {
+    let lowest = Arc::new(AtomicU64::new(seeds.end));
+    let (mut supply, until, like) = (seeds, Arc::clone(&lowest), like.clone());
+    let next = move || {
+        let seed = supply.next().filter(|seed| *seed < until.load(Relaxed))?;
+        Some(Token { seed, ..like.clone() })
+    };
+    let mut found = None;
+    run_all(jobs, false, next, |token, ran| {
+        let Err(failure) = ran else { return };
+        if token.seed < lowest.load(Relaxed) {
+            lowest.store(token.seed, Relaxed);
+            found = Some((token.seed, failure));
+        }
+    });
+    found
+}
+
+/// What all of them came to.
+#[derive(Default)]
+struct Counts {
+    bugs: u64,
+    found: u64,
+    within_a_thousand: u64,
+    by_scenario: u64,
+    as_named: u64,
+    let_through: u64,
+}
+
+impl Counts {
+    /// Counts one, and says what there is to say of it.
+    fn add(&mut self, bug: Bug, found: &Found) -> String {
+        self.bugs += 1;
+        match found {
+            Found::Nothing => {
+                let by = bug.caught_by();
+                format!("{:>10}  NOT FOUND; it should be by {by}", "-")
+            }
+            Found::Scenario { name } => {
+                self.found += 1;
+                self.by_scenario += 1;
+                self.as_named += 1;
+                self.let_through += 1;
+                format!("{:>10}  scenario {name}; no world has what it is about", "-")
+            }
+            Found::Seed { first, failure, unseen } => {
+                self.found += 1;
+                self.within_a_thousand += u64::from(*first < 1000);
+                let is_named = failure.invariant.is_some_and(|it| named(bug).contains(&it));
+                self.as_named += u64::from(is_named);
+                self.let_through += u64::from(unseen.is_ok());
+                let by = what(failure);
+                let by = if is_named {
+                    format!("{by}, as named")
+                } else {
+                    format!("{by}, NOT BY {}", bug.caught_by())
+                };
+                let unseen = match unseen {
+                    Ok(()) => "without that it goes through".to_owned(),
+                    Err(failure) => {
+                        format!("without that: seed {}, {}", failure.seed, what(failure))
+                    }
+                };
+                format!("{:>10}  {by}; {unseen}", grouped(*first))
+            }
+        }
+    }
+
+    fn judge(&self, most: u64, is_fast: bool) -> Outcome {
+        let Self { bugs, found, within_a_thousand, by_scenario, as_named, let_through } = self;
+        say!(
+            "found {found} of {bugs}, {within_a_thousand} within 1,000 seeds and {by_scenario} by a scenario; \
+             {as_named} by what their entry names, {let_through} go through without it"
+        );
+        if as_named < found {
+            let count = found - as_named;
+            return Err(Ended::broken(format!(
+                "{count} bugs are caught by something else than named"
+            )));
+        }
+        // The fast half is a half: who needs more seeds is looked for when there is time.
+        let enough = if is_fast { bugs.div_ceil(2) } else { *bugs };
+        if *found < enough {
+            let (missing, most) = (bugs - found, grouped(most));
+            return Err(Ended::broken(format!("{missing} bugs are not found in {most} seeds")));
+        }
+        Ok(())
+    }
+}
+
+fn what(failure: &Failure) -> String {
+    match failure.invariant {
+        Some(invariant) => invariant.to_string(),
+        None => format!("no end, or a panic ({})", failure.what.lines().next().unwrap_or_default()),
+    }
+}

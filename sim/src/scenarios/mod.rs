@@ -1,0 +1,171 @@
+//! Situations with a name, each written out from its beginning to its end.
+//!
+//! Those that carry a number are known failures of other implementations of
+//! this design, and must pass here. 7 is missing: a bit that flips inside an
+//! uncompressed record is one that format version 1 cannot tell. The others
+//! are our own; those in `found*` are what random worlds and reviews brought up.
+//!
+//! ```
+//! use buffer_sim::scenarios::Scenario;
+//!
+//! let scenario = Scenario::by_name("failure_02_a_lost_reply_is_not_a_failure").expect("it is there");
+//! assert_eq!(scenario.failure, Some(2));
+//! scenario.run().expect("it passes");
+//! ```
+
+/// Keeps a line of what was measured, for whoever runs the scenario.
+macro_rules! note {
+    ($($text:tt)*) => {
+        $crate::scenarios::note(format!($($text)*))
+    };
+}
+
+mod fencing;
+mod found;
+mod found_bounds;
+mod found_outcomes;
+mod found_waits;
+mod known_failures;
+mod lost_replies;
+mod outages;
+mod pipeline;
+pub mod queue;
+mod table;
+
+use std::cell::RefCell;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use buffer_core::hooks::Bug;
+
+use crate::{guard, plant};
+
+/// A situation that the code must get through.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    /// Its name, a fact.
+    pub name: &'static str,
+    /// Its number among the known failures of other implementations.
+    pub failure: Option<u8>,
+    /// What happens in it.
+    pub about: &'static str,
+    /// With any of these bugs planted it fails.
+    pub planted: &'static [Bug],
+    run: fn(),
+}
+
+/// What went wrong in a scenario.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("scenario {name}: {what}")]
+pub struct Failed {
+    /// Which one.
+    pub name: &'static str,
+    /// What was seen, and where.
+    pub what: String,
+}
+
+thread_local! {
+    static NOTES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+fn note(line: String) {
+    NOTES.with_borrow_mut(|notes| notes.push(line));
+}
+
+/// How long a scenario with a bug in it may take, in real time: a bug may make a loop of what had an end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+impl Scenario {
+    /// All of them, the known failures first.
+    #[must_use]
+    pub const fn all() -> &'static [Self] {
+        table::ALL
+    }
+
+    /// The one of this name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<&'static Self> {
+        Self::all().iter().find(|scenario| scenario.name == name)
+    }
+
+    /// Runs it to its end; gives what was measured, in lines for people.
+    ///
+    /// # Errors
+    ///
+    /// [`Failed`]: an expectation did not hold.
+    pub fn run(&self) -> Result<Vec<String>, Failed> {
+        self.run_with(None)
+    }
+
+    /// Runs it with a bug planted, on a thread of its own, and gives the failure that the bug led to.
+    ///
+    /// `None` if it passed all the same. One that does not come back is left behind.
+    ///
+    /// # Panics
+    ///
+    /// Unless built with `--cfg buffer_sim`; see [`hooks_are_on`](crate::hooks_are_on).
+    #[must_use]
+    pub fn fails_when_planted(&self, bug: Bug) -> Option<Failed> {
+        assert!(crate::hooks_are_on(), "bugs can be planted only with --cfg buffer_sim");
+        let (sender, ended) = mpsc::channel();
+        let scenario = *self;
+        thread::spawn(move || sender.send(scenario.run_with(Some(bug)).err()));
+        ended.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+            let what = format!("it did not come to an end within {PATIENCE:?}");
+            Some(Failed { name: self.name, what })
+        })
+    }
+
+    fn run_with(&self, bug: Option<Bug>) -> Result<Vec<String>, Failed> {
+        NOTES.take();
+        let ended = guard::catch(self.name, || plant::with(bug, self.run));
+        // Nobody asks what was reached in a scenario, and the next world must not be told.
+        drop(plant::take_reached());
+        let failed = |panic: guard::Panic| Failed { name: self.name, what: panic.to_string() };
+        ended.map(|()| NOTES.take()).map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_known_failure_that_version_1_can_tell_is_there() {
+        let numbers: BTreeSet<u8> = Scenario::all().iter().filter_map(|it| it.failure).collect();
+        // 3 and 9 to 11 are about collecting batches.
+        let expected: BTreeSet<u8> =
+            (1..=19).filter(|number| ![3, 7, 9, 10, 11].contains(number)).collect();
+        assert_eq!(numbers, expected);
+    }
+
+    #[test]
+    fn names_are_unique_and_say_their_number() {
+        let names: BTreeSet<&str> = Scenario::all().iter().map(|it| it.name).collect();
+        assert_eq!(names.len(), Scenario::all().len());
+        for scenario in Scenario::all() {
+            assert!(scenario.about.ends_with('.'), "{}: {}", scenario.name, scenario.about);
+            let numbered = scenario.failure.map(|number| format!("failure_{number:02}_"));
+            let prefix = numbered.as_deref().unwrap_or("");
+            assert!(scenario.name.starts_with(prefix), "{}", scenario.name);
+            assert_eq!(scenario.failure.is_some(), scenario.name.starts_with("failure_"));
+        }
+    }
+
+    #[test]
+    fn a_scenario_that_panics_has_failed() {
+        let scenario = Scenario {
+            name: "two_is_three",
+            failure: None,
+            about: "It is not.",
+            planted: &[],
+            run: || assert_eq!(2, 3, "it is not"),
+        };
+        let failed = scenario.run().expect_err("two is not three");
+        assert!(failed.to_string().contains("scenario two_is_three: "), "{failed}");
+        assert!(failed.what.contains("it is not"), "{failed}");
+    }
+}

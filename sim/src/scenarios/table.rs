@@ -1,0 +1,149 @@
+//! The list of all scenarios.
+
+use super::Scenario;
+
+/// Gives the whole list to another macro, so that a test can be made of each.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! each_scenario {
+    ($then:ident) => {
+        $then! {
+            lost_replies::failure_01_a_swap_that_is_sent_again_does_not_list_a_batch_twice(1) []
+                "A swap takes effect, the client library sends it again and is told of a conflict.",
+            lost_replies::failure_02_a_lost_reply_is_not_a_failure(2) []
+                "A swap takes effect and its reply is lost: nobody is told that it failed.",
+            known_failures::failure_04_a_deleted_manifest_is_an_error_for_everyone_who_saw_it(4) []
+                "The manifest is deleted: nobody starts again at sequence 0 as if nothing had been.",
+            known_failures::failure_05_only_what_was_handed_out_can_be_acknowledged(5) []
+                "A fresh consumer acknowledges what it never got, and nothing is dropped.",
+            known_failures::failure_06_a_flipped_byte_in_a_footer_is_a_typed_error(6) []
+                "Each byte of a batch's footer is flipped in turn.",
+            known_failures::failure_08_thirty_two_producers_need_few_swaps_for_each_batch(8) []
+                "Thirty-two producers share one manifest for a minute.",
+            known_failures::failure_12_a_local_directory_takes_more_than_one_write(12) []
+                "A local directory takes a second write, and a hundredth.",
+            outages::failure_13_errors_that_pass_cost_nothing_but_time(13) []
+                "Every kind of request fails for a moment, in every way that passes.",
+            pipeline::failure_14_the_flush_timer_fires_on_time_however_busy_the_callers_are(14) []
+                "Callers keep the producer busy, and the flush timer fires on time.",
+            outages::failure_15_a_background_failure_is_reported_by_flush_and_by_close(15) []
+                "What the flush timer's batch met is reported by flush and by close.",
+            known_failures::failure_16_awkward_prefixes_are_found_again(16) []
+                "Prefixes with characters that some client would encode, in two kinds of store.",
+            known_failures::failure_17_a_manifest_that_contradicts_itself_is_refused(17) []
+                "Manifests whose sequences repeat, descend, have a gap, or contradict the footer.",
+            known_failures::failure_17_metadata_past_the_end_of_its_batch_is_refused(17) []
+                "Another batch's bytes under the name of one whose metadata needs more records.",
+            known_failures::failure_18_a_missing_batch_can_be_skipped_on_the_callers_word(18) []
+                "One batch is gone: the consumer is told which, and can go past it.",
+            known_failures::failure_19_a_failed_dequeue_is_tried_again(19) []
+                "The acknowledgement that triggers a dequeue cannot fail by it.",
+            known_failures::a_manifest_that_was_rolled_back_is_an_error_for_everyone_who_saw_it() []
+                "The manifest is put back to an older state.",
+            known_failures::one_stale_reading_is_no_rollback() []
+                "A stale reading is looked at again before anything is said.",
+            lost_replies::a_thousand_submissions_survive_random_lost_replies() []
+                "A third of all writes take effect and are reported as errors or conflicts.",
+            lost_replies::a_batch_dequeued_before_its_producer_looked_is_repeated_to_nobody() []
+                "Case 4: a batch is dequeued before its producer looks, listed again, and dropped.",
+            lost_replies::a_swap_that_may_still_land_is_sent_again_unchanged() []
+                "Case 2: a swap that lands late meets the same swap sent again.",
+            lost_replies::a_swap_that_lands_after_the_deadline_was_called_unknown() []
+                "A swap lands after its batch was given up, which was called unknown.",
+            fencing::of_two_consumers_that_race_to_start_one_goes_on() []
+                "Two consumers start at once, a hundred times, while replies get lost.",
+            fencing::a_lost_reply_to_the_take_over_never_gives_two_owners() []
+                "Two consumers send the same take-over, and the reply to the first is lost.",
+            fencing::a_fenced_consumer_stops_and_changes_nothing_more() []
+                "A take-over in mid-stream; the first consumer acknowledges late.",
+            fencing::a_missing_batch_is_no_news_to_a_fenced_consumer() []
+                "A fenced consumer finds a batch missing, and says that it is fenced.",
+            fencing::a_resume_that_does_not_fit_is_refused_unless_accepted() []
+                "A stored sequence that the queue never reached, or that it has dequeued past.",
+            fencing::a_flush_does_not_outwait_its_term() []
+                "A consumer is initialized again while a flush is under way.",
+            outages::an_outage_past_the_deadline_is_told_apart() []
+                "A store is down for longer than the delivery timeout.",
+            outages::an_outage_holds_callers_back_and_memory_down() []
+                "Callers go on while the store is down, and what is held stays under the limit.",
+            outages::a_submission_that_never_fits_is_refused_at_once() []
+                "One submission is larger than all that may be held.",
+            outages::a_refused_batch_neither_loses_nor_reorders_others() []
+                "One upload of eight is refused for good.",
+            outages::a_consumer_tells_of_outages_and_goes_on_after_them() []
+                "Each of a consumer's requests fails for long, and then works again.",
+            outages::terminal_errors_are_told_at_once() []
+                "The store refuses for good.",
+            pipeline::throughput_grows_with_the_number_of_batches_in_flight() []
+                "Sixty-four large batches, one by one and several at a time.",
+            pipeline::an_uncontended_commit_costs_no_read_of_the_manifest() []
+                "A producer that is alone reads the manifest once.",
+            pipeline::waiting_batches_commit_in_one_swap() []
+                "What is uploaded while a swap is out goes into the next one.",
+            pipeline::the_open_batch_grows_while_no_place_is_free() []
+                "A store so slow that every place in flight is taken.",
+            pipeline::a_consumer_behind_reads_ahead_and_reads_the_manifest_rarely() []
+                "A consumer meets a backlog of 160 batches.",
+            found::a_fetch_that_waits_for_room_does_not_keep_the_loop_busy() []
+                "A fetch is to be tried again, and there is no room for it.",
+            found::a_failed_poll_is_repeated_soon_although_a_dequeue_is_due_late() []
+                "A poll meets an error while a dequeue is due in a minute.",
+            found::a_reading_that_shows_only_a_repeat_is_an_end_of_the_queue() []
+                "All that is new in the manifest is a repeat.",
+            found::a_batch_in_doubt_is_looked_into_again_when_the_manifest_was_denied() []
+                "A batch arrives damaged, and the manifest cannot be read.",
+            found::a_busy_producer_lets_a_consumer_take_over() []
+                "A producer commits back to back while a consumer wants to take over.",
+            found_bounds::conflicts_without_end_are_given_up_in_time() []
+                "Every swap meets a conflict.",
+            found_bounds::a_call_that_waits_for_room_does_not_cut_the_batches_of_others() []
+                "One large submission waits for room beside fifty small ones.",
+            found_bounds::a_backlog_of_large_batches_stays_within_prefetch_bytes() []
+                "Batches are larger than a consumer may expect.",
+            found_bounds::a_fetch_that_waits_for_room_does_not_spin() []
+                "A fetch is to be tried again when the caller has taken another batch.",
+            found_outcomes::a_batch_may_be_left_open_for_longer_than_the_delivery_timeout() []
+                "A caller leaves a batch open for longer than the delivery timeout.",
+            found_outcomes::a_flush_finds_its_failure_behind_many_later_ones() []
+                "A flush waits for a batch that failed, and a hundred later ones fail as well.",
+            found_outcomes::swaps_that_are_turned_away_are_spaced_out() []
+                "Swaps are throttled for a minute while reads work.",
+            found_outcomes::an_acknowledgement_after_the_runtime_stopped_is_refused() []
+                "A consumer is asked to acknowledge after its process died.",
+            found_outcomes::a_failed_read_is_tried_again_although_a_dequeue_is_due_later() []
+                "A read fails while a dequeue is due in a minute.",
+            found_waits::swaps_that_fail_while_reads_work_are_given_up_in_time() []
+                "Reads work and swaps do not.",
+            found_waits::a_doubt_outlives_a_manifest_that_cannot_be_read() []
+                "A batch is in doubt, and the manifest is out of reach for a while.",
+            found_waits::all_who_wait_for_the_manifest_are_told_that_it_cannot_be_read() []
+                "Two calls wait for one read that fails.",
+            found_waits::a_dequeue_that_is_denied_disturbs_nobody_who_reads() []
+                "A dequeue is denied while a caller waits for a batch.",
+            found_waits::a_skip_wakes_whoever_waits_for_what_is_skipped() []
+                "A call waits for a batch that is then skipped.",
+            found_waits::two_who_initialize_one_consumer_are_both_told() []
+                "Two calls initialize one consumer at once.",
+            found_waits::a_loop_that_never_ran_says_that_it_stopped() []
+                "A process dies before its loop ever ran.",
+            found_waits::after_a_flush_acknowledgements_are_dequeued_together_again() []
+                "One flush, and then a hundred acknowledgements.",
+        }
+    };
+}
+
+macro_rules! list {
+    ($($module:ident::$name:ident($($failure:literal)?) [$($bug:ident),*] $about:literal,)*) => {
+        pub(super) const ALL: &[Scenario] = &[$(Scenario {
+            name: stringify!($name),
+            failure: list!(@option $($failure)?),
+            about: $about,
+            planted: &[$(buffer_core::hooks::Bug::$bug),*],
+            run: super::$module::$name,
+        },)*];
+    };
+    (@option) => { None };
+    (@option $some:literal) => { Some($some) };
+}
+
+each_scenario!(list);
