@@ -6,7 +6,7 @@
 //! | an adapter brings | which is |
 //! |---|---|
 //! | [`Runtime`] | to start tasks and blocking work, to sleep, and a monotonic clock |
-//! | [`Store`] | one conditional write and one conditional read, each sent once |
+//! | [`Store`] | a conditional write, a conditional read, a listing and deletions, each sent once |
 //! | [`Clock`] | the time of day, for stamps and names; [`SystemClock`] will do |
 //! | constructors | that make these from a configuration and call [`Producer::with_store`] and [`Consumer::with_store`] |
 //!
@@ -32,7 +32,7 @@ pub use batch::{BatchDescriptor, ConsumedBatch, Resume, TakeOver};
 pub use buffer_core;
 pub use buffer_core::format::{FormatError, Metadata};
 pub use buffer_core::{
-    AckError, AckRefusal, DeliveryError, DeliveryFailure, Ended, Fault, FlushError,
+    AckError, AckRefusal, CollectError, DeliveryError, DeliveryFailure, Ended, Fault, FlushError,
     InitializeError, ManifestError, NextError, SkipError, StoreError, StoreErrorKind,
     StoreOperation, Submission, SubmitError,
 };

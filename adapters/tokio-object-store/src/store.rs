@@ -1,5 +1,8 @@
 //! The driver's store, over any `object_store` client that can compare and swap.
 
+mod delete;
+mod listing;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -13,6 +16,8 @@ use object_store::{
     Error, GetOptions, ObjectStore, PutMode, PutOptions, PutPayload, PutResult, UpdateVersion,
 };
 
+use listing::Listings;
+
 /// An `object_store` client as a store for buffers.
 ///
 /// The client's own retries should be off (`RetryConfig { max_retries: 0, .. }`):
@@ -21,6 +26,7 @@ use object_store::{
 #[derive(Debug)]
 pub struct ObjectStoreAdapter {
     client: Arc<dyn ObjectStore>,
+    listings: Listings,
 }
 
 impl fmt::Display for ObjectStoreAdapter {
@@ -49,7 +55,7 @@ impl ObjectStoreAdapter {
             Some((_, reason)) => {
                 Err(ConfigError::NoCompareAndSwap { store, reason: (*reason).to_owned() })
             }
-            None => Ok(Self { client }),
+            None => Ok(Self { client, listings: Listings::default() }),
         }
     }
 
@@ -137,15 +143,15 @@ impl Store for ObjectStoreAdapter {
 
     fn list(
         &self,
-        _prefix: &Location,
-        _after: Option<ListCursor>,
+        prefix: &Location,
+        after: Option<ListCursor>,
     ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
-        Box::pin(async { Err(StoreErrorKind::Unsupported.into()) })
+        let prefix = parse(prefix);
+        Box::pin(async move { self.listings.page(&*self.client, &prefix?, after).await })
     }
 
     fn delete(&self, locations: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {
-        let refused = locations.iter().map(|_| Err(StoreErrorKind::Unsupported.into())).collect();
-        Box::pin(async { refused })
+        Box::pin(delete::delete(&*self.client, locations))
     }
 }
 

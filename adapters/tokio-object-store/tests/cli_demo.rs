@@ -39,6 +39,7 @@ fn it_passes_prints_a_table_and_leaves_nothing() {
         "manifest reads",
         "manifest swaps",
         "manifest conflicts",
+        "files deleted",
     ];
     assert_eq!(rows.len(), names.len(), "{}", ran.text());
     for (row, name) in rows.iter().zip(names) {
@@ -48,6 +49,13 @@ fn it_passes_prints_a_table_and_leaves_nothing() {
     assert!(rows[3].contains("MB/s"), "{}", rows[3]);
     assert!(["p50", "p99", "max"].iter().all(|part| rows[4].contains(part)), "{}", rows[4]);
     assert!(rows[5].contains("1, fenced by 2"), "{}", rows[5]);
+    let number = |row: &str| {
+        let value = row.split("  ").last().expect("it has a value").trim();
+        let digits = value.split(", ").next().expect("it begins with a number").replace(',', "");
+        digits.parse::<u64>().expect(row)
+    };
+    let (written, deleted) = (number(rows[7]), number(rows[12]));
+    assert!(deleted == written && written > 0, "{} and {}", rows[7], rows[12]);
     assert_eq!(std::fs::read_dir(directory.path()).expect("it is there").count(), 0);
 }
 
@@ -59,6 +67,10 @@ fn keep_leaves_the_directory_and_names_it() {
     let kept = left.next().expect("one is left").expect("it is listed").path();
     assert!(ran.text().contains(kept.to_str().expect("a plain name")), "{}", ran.text());
     assert!(kept.join("ingest/manifest").is_file());
+    let left = std::fs::read_dir(kept.join("ingest")).expect("it is there");
+    let names = left.map(|entry| entry.expect("it is listed").file_name());
+    let batches = names.filter(|name| name.to_string_lossy().contains(".batch"));
+    assert_eq!(batches.count(), 0, "the collector has deleted them");
 }
 
 #[test]

@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use buffer_core::{
-    Condition, Location, Object, ReadOutcome, StoreErrorKind, UnixMillis, Version, WriteOutcome,
+    Condition, ListCursor, ListPage, Location, Object, ReadOutcome, StoreErrorKind, UnixMillis,
+    Version, WriteOutcome,
 };
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::places::{Place, Places, create_root, sync_directory};
 use super::temporary::{Temporary, sweep};
-use super::{key, lock};
+use super::{key, listing, lock};
 use crate::store::StoreFailure;
 
 /// A directory of objects, for threads that may block: what [`LocalDirectory`] does its work with.
@@ -142,10 +143,7 @@ impl LocalFiles {
         payload: &[Bytes],
         condition: &Condition,
     ) -> Result<WriteOutcome, StoreFailure> {
-        if !self.writable {
-            let message = "the directory was opened for reading only";
-            return Err(StoreFailure::new(StoreErrorKind::Refused, message));
-        }
+        self.check_writable()?;
         let object = key::object_path(&self.root, location)?;
         match condition {
             Condition::Absent => self.create(&object, payload),
@@ -175,6 +173,54 @@ impl LocalFiles {
             Some(found) if Some(&found.version) == unless => ReadOutcome::NotModified,
             Some(found) => ReadOutcome::Found(found),
         })
+    }
+
+    /// Lists the objects whose keys begin with `prefix` and a slash, in order, one page
+    /// at a time; see [`Store::list`](crate::Store::list).
+    ///
+    /// Only what a write could have made is listed: no links, locks and temporary files.
+    ///
+    /// # Errors
+    ///
+    /// As for [`LocalFiles::read`].
+    pub fn list(
+        &self,
+        prefix: &Location,
+        after: Option<&ListCursor>,
+    ) -> Result<ListPage, StoreFailure> {
+        let directory = key::object_path(&self.root, prefix)?;
+        if !self.root.is_dir() {
+            return Err(self.explain("listing", &directory, io::ErrorKind::NotFound.into()));
+        }
+        listing::page(directory.clone(), prefix, after)
+            .map_err(|error| self.explain("listing", &directory, error))
+    }
+
+    /// Deletes an object that is never swapped, such as a batch. It is a success if there is none.
+    ///
+    /// A directory or a link under its name is left alone.
+    ///
+    /// # Errors
+    ///
+    /// As for [`LocalFiles::write`].
+    pub fn delete(&self, location: &Location) -> Result<(), StoreFailure> {
+        self.check_writable()?;
+        let object = key::object_path(&self.root, location)?;
+        if !self.root.is_dir() {
+            return Err(self.explain("deleting", &object, io::ErrorKind::NotFound.into()));
+        }
+        // Where there are no hard links, making an object takes a lock, whose file is left.
+        let locked = fs::symlink_metadata(key::lock_path(&object)).is_ok();
+        let guard = if locked { Some(self.lock(&object)?) } else { None };
+        listing::remove(&object, guard).map_err(|error| self.explain("deleting", &object, error))
+    }
+
+    fn check_writable(&self) -> Result<(), StoreFailure> {
+        if self.writable {
+            return Ok(());
+        }
+        let message = "the directory was opened for reading only";
+        Err(StoreFailure::new(StoreErrorKind::Refused, message))
     }
 
     /// Contents, version and time from one handle, once they are on disk.
@@ -381,11 +427,11 @@ fn directory_of(object: &Path) -> &Path {
 }
 
 /// Whether there is nothing of that name, or only a file where a directory would have to be.
-fn is_absence(error: &io::Error) -> bool {
+pub(super) fn is_absence(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-fn last_modified(metadata: &Metadata) -> Option<UnixMillis> {
+pub(super) fn last_modified(metadata: &Metadata) -> Option<UnixMillis> {
     let modified = metadata.modified().ok()?;
     let millis = match modified.duration_since(UNIX_EPOCH) {
         Ok(after) => i64::try_from(after.as_millis()).ok()?,

@@ -38,6 +38,11 @@ pub(super) fn lock_path(object: &Path) -> PathBuf {
     object.with_file_name(name)
 }
 
+/// Whether a name can be a segment of a key here.
+pub(super) fn is_usable(segment: &str) -> bool {
+    refusal(segment).is_none()
+}
+
 /// Why a segment cannot be used, if it cannot.
 fn refusal(segment: &str) -> Option<&'static str> {
     // Compared without case: some filesystems do not tell the two apart.

@@ -19,7 +19,7 @@
 //!   renamed into, that directory gets a hidden directory of its own, swept
 //!   when it is first written to.
 //! - Keys that could name either are refused; everything else that a listing
-//!   shows is an object.
+//!   shows is an object. Links and directories are neither listed nor deleted.
 //!
 //! # What is on disk when
 //!
@@ -42,6 +42,7 @@
 
 mod files;
 mod key;
+mod listing;
 mod lock;
 mod places;
 mod reply;
@@ -143,15 +144,19 @@ impl Store for LocalDirectory {
 
     fn list(
         &self,
-        _prefix: &Location,
-        _after: Option<ListCursor>,
+        prefix: &Location,
+        after: Option<ListCursor>,
     ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
-        Box::pin(async { Err(StoreErrorKind::Unsupported.into()) })
+        let prefix = prefix.clone();
+        Box::pin(self.off_the_loop(move |files| files.list(&prefix, after.as_ref())))
     }
 
     fn delete(&self, locations: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {
-        let refused = locations.iter().map(|_| Err(StoreErrorKind::Unsupported.into())).collect();
-        Box::pin(async { refused })
+        let count = locations.len();
+        let deleting = self.off_the_loop(move |files| {
+            Ok(locations.iter().map(|location| files.delete(location)).collect())
+        });
+        Box::pin(async move { deleting.await.unwrap_or_else(|failure| vec![Err(failure); count]) })
     }
 }
 

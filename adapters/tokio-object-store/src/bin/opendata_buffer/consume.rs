@@ -49,6 +49,22 @@ pub(crate) struct Options {
     /// Leaves everything in the queue (its consumer is fenced all the same)
     #[arg(long)]
     no_ack: bool,
+    #[command(flatten)]
+    collecting: Collecting,
+}
+
+/// When batches that nobody needs any more are deleted.
+#[derive(Args, Debug)]
+struct Collecting {
+    /// How often batches that nobody needs any more are deleted, while this runs
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = humantime::parse_duration)]
+    gc_interval: Duration,
+    /// How long a batch is left alone; the same for all who use the queue, or entries can be lost
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration)]
+    gc_grace_period: Duration,
+    /// Deletes nothing
+    #[arg(long)]
+    no_gc: bool,
 }
 
 /// How the reading came to its end.
@@ -109,6 +125,10 @@ async fn open(options: &Options) -> Result<Consumer, Failure> {
     let config = ConsumerConfig {
         data_path_prefix: keys.data_path_prefix.clone(),
         manifest_path: keys.manifest_path.clone(),
+        // Who only looks leaves everything where it is.
+        gc_enabled: !options.collecting.no_gc && !options.no_ack,
+        gc_interval: options.collecting.gc_interval,
+        gc_grace_period: options.collecting.gc_grace_period,
         ..ConsumerConfig::default()
     };
     Ok(Consumer::with_store(config, store, Arc::new(SystemClock))?)

@@ -1,5 +1,6 @@
 //! `demo`: what a queue is for, in one run. Three producers feed a file, one
-//! consumer is taken over by a second, and every line is compared with the file.
+//! consumer is taken over by a second, every line is compared with the file, and
+//! the collector deletes what nobody needs any more, until nothing is left.
 
 mod counting;
 mod database;
@@ -25,7 +26,7 @@ use crate::queue::{self, Keys};
 
 use counting::Counting;
 use database::Database;
-use feed::PRODUCERS;
+use feed::{GRACE_PERIOD, PRODUCERS};
 use readers::{Handover, Readers};
 use report::Report;
 use script::Script;
@@ -73,17 +74,15 @@ pub(crate) async fn run(options: &Options, stop: Interrupt) -> Outcome {
     let producers = feed::producers(&shared, &options.keys)?;
     let readers = Readers::new(&shared, &options.keys, script.total())?;
 
-    let started = Instant::now();
     let ran = tokio::select! {
         biased;
         () = stop.raised() => Err(Failure::interrupted()),
-        ran = go(&script, &producers, &readers) => ran,
+        ran = go(&script, &producers, &readers, &*store, &options.keys) => ran,
     };
-    let elapsed = started.elapsed();
     close(&producers, &readers).await;
     match ran {
         Ok(run) => {
-            let Run { latency, handover, late } = run;
+            let Run { elapsed, latency, handover, late } = run;
             let (counts, queue) = (store.counts(), place.end(options.keep));
             Report { script: &script, elapsed, latency, counts, handover, late, queue }.print()
         }
@@ -100,6 +99,8 @@ pub(crate) async fn run(options: &Options, stop: Interrupt) -> Outcome {
 
 /// What a run that went well has to tell.
 struct Run {
+    /// From the first `produce` to the last line that was compared.
+    elapsed: Duration,
     latency: hdrhistogram::Histogram<u64>,
     handover: Handover,
     /// Batches that the fenced consumer still handed out, and the database refused.
@@ -110,7 +111,10 @@ async fn go(
     script: &Arc<Script>,
     producers: &[Producer; PRODUCERS],
     readers: &Readers,
+    store: &dyn Store,
+    keys: &Keys,
 ) -> Result<Run, Failure> {
+    let started = Instant::now();
     let progress = progress(script.total());
     let database = Database::new(Arc::clone(script), progress.clone());
     let (fed, all_fed) = watch::channel(false);
@@ -127,7 +131,11 @@ async fn go(
     progress.finish_and_clear();
     let (latency, handover) = ran?;
     let late = database.expect_everything().await?;
-    Ok(Run { latency, handover, late })
+    let elapsed = started.elapsed();
+    eprintln!("all lines came; the collector may delete the last batches in {GRACE_PERIOD:?}");
+    let last = database.lock().await.last;
+    readers.collect(store, keys, last).await?;
+    Ok(Run { elapsed, latency, handover, late })
 }
 
 async fn held_back() {

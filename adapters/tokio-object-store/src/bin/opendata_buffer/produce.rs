@@ -47,6 +47,12 @@ pub(crate) struct Options {
     /// How much is held in memory until it is durable; no entry may be larger
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size::parse)]
     max_buffered: usize,
+    /// How long a batch is tried before it is given up; less than half of --gc-grace-period
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = humantime::parse_duration)]
+    delivery_timeout: Duration,
+    /// How long the consumer's collector leaves a batch alone: what `consume` is told
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration)]
+    gc_grace_period: Duration,
     /// How batches are compressed
     #[arg(long, value_enum, default_value_t)]
     compression: Compression,
@@ -68,6 +74,8 @@ impl Options {
             flush_interval: self.flush_interval,
             flush_size_bytes: self.flush_size,
             max_buffered_bytes: self.max_buffered,
+            delivery_timeout: self.delivery_timeout,
+            gc_grace_period: self.gc_grace_period,
             batch_compression: match self.compression {
                 Compression::None => CompressionType::None,
                 Compression::Zstd => CompressionType::Zstd,

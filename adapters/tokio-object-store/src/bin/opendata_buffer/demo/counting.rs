@@ -19,6 +19,7 @@ pub(super) struct Counting {
     unchanged: AtomicU64,
     swaps: AtomicU64,
     conflicts: AtomicU64,
+    deleted: AtomicU64,
 }
 
 /// How often it was asked for what.
@@ -32,6 +33,8 @@ pub(super) struct Counts {
     pub(super) swaps: u64,
     /// Those that came too late.
     pub(super) conflicts: u64,
+    /// Objects, not requests.
+    pub(super) deleted: u64,
 }
 
 impl Counting {
@@ -45,6 +48,7 @@ impl Counting {
             unchanged: AtomicU64::new(0),
             swaps: AtomicU64::new(0),
             conflicts: AtomicU64::new(0),
+            deleted: AtomicU64::new(0),
         }
     }
 
@@ -57,6 +61,7 @@ impl Counting {
             unchanged: read(&self.unchanged),
             swaps: read(&self.swaps),
             conflicts: read(&self.conflicts),
+            deleted: read(&self.deleted),
         }
     }
 }
@@ -116,6 +121,12 @@ impl Store for Counting {
     }
 
     fn delete(&self, locations: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {
-        self.store.delete(locations)
+        let delete = self.store.delete(locations);
+        Box::pin(async move {
+            let results = delete.await;
+            let deleted = results.iter().filter(|result| result.is_ok()).count();
+            self.deleted.fetch_add(deleted as u64, Ordering::Relaxed);
+            results
+        })
     }
 }

@@ -25,6 +25,10 @@ const CALLS_UNDER_WAY: usize = 64;
 /// Small, so that there are many batches to take over in the middle of.
 const BATCH_BYTES: usize = 16 << 10;
 
+/// How long a batch is left alone: short, so that there is something to see. A
+/// producer on a machine that stands still for half of this gives batches up.
+pub(super) const GRACE_PERIOD: Duration = Duration::from_secs(5);
+
 /// Three producers on one queue.
 pub(super) fn producers(
     store: &Arc<dyn Store>,
@@ -36,6 +40,8 @@ pub(super) fn producers(
             manifest_path: keys.manifest_path.clone(),
             flush_interval: Duration::from_millis(10),
             flush_size_bytes: BATCH_BYTES,
+            delivery_timeout: GRACE_PERIOD * 2 / 5,
+            gc_grace_period: GRACE_PERIOD,
             ..ProducerConfig::default()
         };
         Producer::with_store(config, Arc::clone(store), Arc::new(SystemClock))

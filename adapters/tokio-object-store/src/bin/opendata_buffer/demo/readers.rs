@@ -3,17 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use buffer::buffer_core::{ListedObject, Location};
 use buffer::{
-    AckError, ConsumedBatch, Consumer, ConsumerConfig, Ended, NextError, Store, SystemClock,
+    AckError, ConsumedBatch, Consumer, ConsumerConfig, Ended, NextError, Store, StoreError,
+    StoreOperation, SystemClock,
 };
 use tokio::sync::watch;
 
 use super::database::{Database, Verdict};
-use crate::exit::{Failure, Status, chain};
+use super::feed::GRACE_PERIOD;
+use crate::exit::{Failure, Outcome, Status, chain};
 use crate::queue::Keys;
 
 /// How long the replaced consumer may take to notice.
 const FENCED_WITHIN: Duration = Duration::from_secs(30);
+
+/// How often the collector looks.
+const GC_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long it may take to delete what is left at the end.
+const COLLECTED_WITHIN: Duration = Duration::from_secs(60);
 
 pub(super) struct Readers {
     first: Consumer,
@@ -39,6 +48,8 @@ impl Readers {
                 manifest_path: keys.manifest_path.clone(),
                 poll_interval: Duration::from_millis(10),
                 poll_interval_max: Duration::from_millis(100),
+                gc_interval: GC_INTERVAL,
+                gc_grace_period: GRACE_PERIOD,
                 ..ConsumerConfig::default()
             };
             Consumer::with_store(config, Arc::clone(store), Arc::new(SystemClock))
@@ -80,10 +91,56 @@ impl Readers {
         Ok(Handover { first_epoch, second_epoch: taken.epoch, after })
     }
 
+    /// Waits until no batch is left in the store: the collector has deleted all of them.
+    ///
+    /// An idle queue's manifest does not change, and then nothing can be said of the last
+    /// batches; taking over once more changes it.
+    pub(super) async fn collect(
+        &self,
+        store: &dyn Store,
+        keys: &Keys,
+        after: Option<u64>,
+    ) -> Outcome {
+        tokio::time::sleep(GRACE_PERIOD + Duration::from_millis(100)).await;
+        self.second.initialize(after).await?;
+        let limit = tokio::time::Instant::now() + COLLECTED_WITHIN;
+        loop {
+            let left = batches_left(store, keys).await?;
+            if left == 0 {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() > limit {
+                let message = format!("{left} batches are still there {COLLECTED_WITHIN:?} later");
+                return Err(Failure::new(Status::Differs, message));
+            }
+            tokio::time::sleep(GC_INTERVAL / 2).await;
+        }
+    }
+
     pub(super) async fn close(&self) {
         // A fenced consumer says so here, too.
         let _ = self.first.close().await;
         let _ = self.second.close().await;
+    }
+}
+
+/// How many batches the store still has.
+async fn batches_left(store: &dyn Store, keys: &Keys) -> Result<usize, Failure> {
+    let prefix = Location::from(keys.data_path_prefix.as_str());
+    let (mut left, mut after) = (0, None);
+    loop {
+        let page = store.list(&prefix, after).await.map_err(|failure| {
+            let mut error =
+                StoreError::new(failure.kind, StoreOperation::ListBatches, prefix.clone());
+            error.source = failure.source;
+            Failure::failed(error.to_string())
+        })?;
+        let is_batch = |object: &&ListedObject| object.location.as_str().ends_with(".batch");
+        left += page.objects.iter().filter(is_batch).count();
+        after = page.next;
+        if after.is_none() {
+            return Ok(left);
+        }
     }
 }
 

@@ -69,8 +69,15 @@ impl Report<'_> {
     }
 
     fn rows(&self) -> Vec<(&'static str, String)> {
-        let Counts { batch_writes, batch_reads, manifest_reads, unchanged, swaps, conflicts } =
-            self.counts;
+        let Counts {
+            batch_writes,
+            batch_reads,
+            manifest_reads,
+            unchanged,
+            swaps,
+            conflicts,
+            deleted,
+        } = self.counts;
         vec![
             ("queue", self.queue.clone()),
             ("input", self.input()),
@@ -90,6 +97,7 @@ impl Report<'_> {
             ),
             ("manifest swaps", grouped(swaps)),
             ("manifest conflicts", grouped(conflicts)),
+            ("files deleted", format!("{}, after which no batch was left", grouped(deleted))),
         ]
     }
 }
