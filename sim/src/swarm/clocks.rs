@@ -72,16 +72,15 @@ pub(crate) async fn disturb(world: &Arc<World>) {
             3 if freezes_both => {
                 world.active("both-clocks-frozen");
                 world.exempt(Exemption::FrozenClocks);
-                world.disturb(victim.id());
                 // Suspended: neither clock counts the time that it sleeps.
                 let duration = world.plan.grace + ms(random.u64(100..20_000));
                 victim.clock().freeze();
                 victim.freeze_monotonic();
-                victim.pause();
+                world.hold(victim);
                 world.runtime.sleep(duration).await;
                 victim.clock().thaw();
                 victim.thaw_monotonic();
-                victim.resume();
+                world.release(victim);
             }
             _ => {}
         }

@@ -186,7 +186,7 @@ impl Plan {
         let hurries = one_in(random, 8);
         let rest = match (hurries, long) {
             (true, _) => Duration::ZERO,
-            (false, true) => ms(random.u64(1000..4000)),
+            (false, true) => ms(random.u64(1500..5000)),
             (false, false) => ms([50, 300, 1000, 2000][random.usize(..4)]),
         };
         let plan = Self {
@@ -199,7 +199,7 @@ impl Plan {
             processes,
             clocks: ClockPlan::draw(random),
             unkind,
-            most_requests: random.u64(300..1200),
+            most_requests: if long { random.u64(700..1800) } else { random.u64(300..1200) },
             rest,
             // Long entries cost time, and tell little that short ones do not.
             largest_entry: match random.u32(..32) {
@@ -210,7 +210,7 @@ impl Plan {
             },
             grace,
             collects,
-            gc_interval: secs(random.u64(3..=20)),
+            gc_interval: ms(random.u64(1000..8000)),
             consumer_stopped: one_in(random, 16),
             hurries,
             foreign_keys: one_in(random, 4),
@@ -329,7 +329,7 @@ fn draw_profile(random: &mut Random, theme: Theme) -> Profile {
         _ => Profile::LOCAL,
     };
     // Few keys fit on a page, so that listings have several.
-    Profile { page_size: random.usize(2..40), ..profile }
+    Profile { page_size: random.usize(3..100), ..profile }
 }
 
 fn draw_latency(random: &mut Random, hurries: bool) -> Latency {
@@ -364,7 +364,7 @@ impl ProcessPlan {
             misbehaves: one_in(random, 3),
             racing_consumers: one_in(random, 3),
             producer_life: secs(random.u64(4..40)),
-            consumer_life: secs(random.u64(2..30)),
+            consumer_life: secs(random.u64(4..60)),
         }
     }
 }
@@ -403,13 +403,14 @@ impl FaultPlan {
                     continue;
                 }
                 let chance = match is_of_collector(*kind) {
-                    true => random.u32(1000..=4000),
+                    true => random.u32(1500..=4000),
                     false => trouble.limit(random.u32(1..=most)),
                 };
                 let chances = &mut plan.chances[*kind as usize];
                 let before = chances.last().map_or(0, |(until, _)| *until);
                 // Something must get through, or nothing is seen of the queue.
-                chances.push(((before + chance).min(5000), *trouble));
+                let most = if is_of_collector(*kind) { 8000 } else { 5000 };
+                chances.push(((before + chance).min(most), *trouble));
             }
         }
         plan.newer_format = if one_in(random, 12) { random.u32(20..=most) } else { 0 };

@@ -26,6 +26,8 @@ struct Known {
     role: Role,
     /// It was paused, or its clocks were set: its promises about time are off.
     disturbed: bool,
+    /// How many hold it at this moment.
+    held: u32,
 }
 
 pub(crate) struct World {
@@ -186,7 +188,7 @@ impl World {
     pub(crate) fn process(self: &Arc<Self>, name: &str, role: Role) -> Process {
         let process = self.runtime.process(name);
         self.oracles().started(process.id(), role);
-        let known = Known { process: process.clone(), role, disturbed: false };
+        let known = Known { process: process.clone(), role, disturbed: false, held: 0 };
         locked(&self.processes).insert(process.id(), known);
         clocks::set_wrong(self, &process);
         process
@@ -243,13 +245,32 @@ impl World {
             (true, true, _) => "pause-past-grace/producer",
             (true, false, _) => "pause-past-grace/consumer",
         });
-        self.disturb(process.id());
-        process.pause();
+        self.hold(process);
         let (world, process) = (Arc::clone(self), process.clone());
         let _resumed = self.runtime.start(async move {
             world.runtime.sleep(duration).await;
-            process.resume();
+            world.release(&process);
         });
+    }
+
+    /// Lets a process do nothing until it is released as often as it was held.
+    pub(crate) fn hold(&self, process: &Process) {
+        if let Some(known) = locked(&self.processes).get_mut(&process.id()) {
+            known.disturbed = true;
+            known.held += 1;
+        }
+        process.pause();
+    }
+
+    pub(crate) fn release(&self, process: &Process) {
+        let mut processes = locked(&self.processes);
+        let known = processes.get_mut(&process.id()).expect("it was held");
+        known.held -= 1;
+        let is_free = known.held == 0;
+        drop(processes);
+        if is_free {
+            process.resume();
+        }
     }
 
     /// A consumer took over.
