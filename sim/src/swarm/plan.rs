@@ -160,6 +160,8 @@ pub(crate) struct Plan {
     pub(crate) hurries: bool,
     /// Objects lie about that are none of the queue's.
     pub(crate) foreign_keys: bool,
+    /// At how many listed batches callers stop submitting.
+    pub(crate) most_listed: u64,
     /// A thousand producers start at once.
     pub(crate) crowded: bool,
 }
@@ -214,6 +216,7 @@ impl Plan {
             consumer_stopped: one_in(random, 16),
             hurries,
             foreign_keys: one_in(random, 4),
+            most_listed: random.u64(15..150),
             crowded: false,
         };
         plan.at(load)
@@ -229,6 +232,8 @@ impl Plan {
                 most_requests: 1_000_000,
                 rest: self.rest.min(ms(1000)),
                 largest_entry: self.largest_entry.min(200),
+                consumer_stopped: false,
+                most_listed: self.most_listed.min(40),
                 ..self
             },
             Load::Crowd => Self {
@@ -239,6 +244,7 @@ impl Plan {
                 largest_entry: self.largest_entry.min(20),
                 hurries: false,
                 crowded: true,
+                most_listed: u64::MAX,
                 ..self
             },
         }
@@ -290,7 +296,7 @@ impl Plan {
             delivery_timeout: ms(random.u64(4000..half_grace)),
             gc_grace_period: self.grace,
             request_timeout: ms(random.u64(500..5000)),
-            batch_compression: match random.u32(..4) {
+            batch_compression: match random.u32(..12) {
                 0 => CompressionType::Zstd,
                 _ => CompressionType::None,
             },

@@ -134,6 +134,10 @@ impl Life {
                     let _told = flush.await;
                 }
             }
+            // Applications look at what is not consumed yet: a backlog without end is nobody's.
+            while self.world.is_unkind() && self.is_backlogged() {
+                self.world.rest(ms(500)).await;
+            }
             if rest.is_zero() {
                 // Callers that never rest still make way for a moment now and then.
                 self.world.rest(ms(1)).await;
@@ -199,6 +203,11 @@ impl Life {
                 Err(())
             }
         }
+    }
+
+    fn is_backlogged(&self) -> bool {
+        let backlog = self.world.oracles().backlog();
+        !self.world.is_forgiving() && backlog >= self.world.plan.most_listed
     }
 
     fn may_see_the_past(&self) -> bool {

@@ -21,9 +21,17 @@ impl Oracles {
         let name = name.and_then(|rest| rest.strip_prefix('/')?.strip_suffix(".batch"));
         name.is_some_and(|name| {
             // Crockford's digits, in upper case.
-            let is_digit = |byte: u8| b"0123456789ABCDEFGHJKMNPQRSTVWXYZ".contains(&byte);
+            let is_digit = |byte: u8| match byte {
+                b'I' | b'L' | b'O' | b'U' => false,
+                _ => byte.is_ascii_digit() || byte.is_ascii_uppercase(),
+            };
             name.len() == ULID && name.bytes().all(is_digit)
         })
+    }
+
+    /// How many batches are listed.
+    pub(crate) const fn backlog(&self) -> u64 {
+        self.manifest.count
     }
 
     /// How often the queue changed hands.
