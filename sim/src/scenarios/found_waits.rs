@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use super::queue::{Queue, ms, one_by_one, produce, secs, take_all, texts};
+use super::queue::{Queue, manifest, ms, one_by_one, produce, secs, take_all, texts};
 use crate::{Process, Verdict};
 use buffer_core::StoreErrorKind::{Denied, Transient};
 use buffer_driver::{
@@ -245,8 +245,7 @@ fn futures_poll<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
 
 /// Goal: a consumer that is paused for hours while its swap is out, and
 /// wakes to a conflict, goes on at once: it does not take the hours for what a swap takes.
-#[test]
-fn who_slept_through_a_conflict_does_not_sleep_on() {
+pub(super) fn who_slept_through_a_conflict_does_not_sleep_on() {
     let queue = Queue::new(1);
     let producer = queue.producer(&one_by_one());
     let process = queue.process("consumer");
@@ -259,7 +258,7 @@ fn who_slept_through_a_conflict_does_not_sleep_on() {
         let swaps = queue.store.counts().swaps;
         assert_eq!(swaps, 2, "one of the producer, one of the consumer");
         let moved = queue.manifest().with_epoch(buffer_core::Epoch(7)).to_rope().concat();
-        queue.store.put_raw(&common::manifest(), moved);
+        queue.store.put_raw(&manifest(), moved);
         process.pause();
         queue.runtime.sleep(secs(2 * 60 * 60)).await;
         process.resume();

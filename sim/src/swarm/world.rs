@@ -55,6 +55,9 @@ pub(crate) struct World {
     on_over: Mutex<Option<Waker>>,
 }
 
+/// How many processes clocks are set of: older ones are mostly over.
+const YOUNGEST: usize = 16;
+
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -217,11 +220,11 @@ impl World {
         locked(&self.processes).get(&id).is_some_and(|known| known.disturbed)
     }
 
-    /// Processes that have not crashed, in the order in which they began.
+    /// The youngest processes that have not crashed.
     pub(crate) fn living(&self) -> Vec<Process> {
         let processes = locked(&self.processes);
-        let living = processes.values().filter(|known| !known.process.is_crashed());
-        living.map(|known| known.process.clone()).collect()
+        let living = processes.values().rev().filter(|known| !known.process.is_crashed());
+        living.take(YOUNGEST).map(|known| known.process.clone()).collect()
     }
 
     pub(crate) fn crash(&self, process: &Process) {
