@@ -550,7 +550,8 @@ impl Consumer {
     ) -> Option<Manifest> {
         self.reading.busy = false;
         let (written, since) = self.reading.swapping.take().expect("a swap was out");
-        let took = now.monotonic.saturating_since(since);
+        // Whoever was paused meanwhile learns nothing of how long a swap takes.
+        let took = now.monotonic.saturating_since(since).min(self.config.request_timeout);
         let takes_over = matches!(self.lifecycle, Lifecycle::Initializing(_));
         let is_stored = matches!(result, Ok(WriteOutcome::Stored(_)));
         if crate::planted!(EpochAdoptedAfterUnknown) && takes_over && !is_stored {

@@ -272,7 +272,7 @@ impl Producer {
             Ok(WriteOutcome::Stored(version)) => {
                 let attempt = self.committer.attempt.take().expect("a swap is on record");
                 crate::sometimes!(ManifestCreated, attempt.base.version.is_none());
-                let took = now.monotonic.saturating_since(since);
+                let took = self.took(now, since);
                 let listed = attempt.batches.len();
                 let next = self.pipeline.get(listed);
                 let more = next.is_some_and(|batch| matches!(batch.stage, Stage::Uploaded));
@@ -294,7 +294,7 @@ impl Producer {
                 if crate::planted!(AppendTwiceAfterConflict) {
                     self.committer.attempt = None;
                 }
-                let took = now.monotonic.saturating_since(since);
+                let took = self.took(now, since);
                 let oldest = self.pipeline.front().map_or(now.monotonic, |batch| batch.opened);
                 let waited = now.monotonic.saturating_since(oldest);
                 let pause = self.committer.contention.on_conflict(took, waited, &mut self.random);
@@ -327,6 +327,11 @@ impl Producer {
                 self.fail_commit(now, &Fault::Store(error));
             }
         }
+    }
+
+    /// What a request took. Whoever was paused meanwhile learns nothing of that.
+    fn took(&self, now: Now, since: Instant) -> core::time::Duration {
+        now.monotonic.saturating_since(since).min(self.config.request_timeout)
     }
 
     /// A swap got through. A read alone ends no trouble: a store may serve reads and turn swaps away.
@@ -376,7 +381,8 @@ impl Producer {
     /// Takes a reading of the manifest.
     pub(super) fn on_manifest(&mut self, now: Now, result: Result<ReadOutcome, StoreError>) {
         let Phase::Reading { since } = self.committer.phase else { return };
-        self.committer.contention.on_read(now.monotonic.saturating_since(since));
+        let took = self.took(now, since);
+        self.committer.contention.on_read(took);
         self.committer.phase = Phase::Resting { after: None };
         let seen = match result {
             Ok(ReadOutcome::Found(object)) => match self.read_as_manifest(object) {

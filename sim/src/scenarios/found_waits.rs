@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use super::queue::{Queue, ms, one_by_one, produce, secs, take_all, texts};
+use super::queue::{Queue, manifest, ms, one_by_one, produce, secs, take_all, texts};
 use crate::{Process, Verdict};
 use buffer_core::StoreErrorKind::{Denied, Transient};
 use buffer_driver::{
@@ -241,4 +241,31 @@ fn futures_poll<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
         std::task::Poll::Ready(output) => Some(output),
         std::task::Poll::Pending => None,
     }
+}
+
+/// Goal: a consumer that is paused for hours while its swap is out, and
+/// wakes to a conflict, goes on at once: it does not take the hours for what a swap takes.
+pub(super) fn who_slept_through_a_conflict_does_not_sleep_on() {
+    let queue = Queue::new(1);
+    let producer = queue.producer(&one_by_one());
+    let process = queue.process("consumer");
+    let consumer = Arc::new(queue.consumer_in(&process, &impatient()));
+    queue.runtime.block_on(async {
+        produce(&producer, "0").await.watcher.await_durable().await.expect("all is well");
+        let taking_over = start(&process, &consumer, |it| async move { it.initialize(None).await });
+        // Its read is answered, and its swap is under way when another one changes the manifest.
+        queue.runtime.sleep(ms(25)).await;
+        let swaps = queue.store.counts().swaps;
+        assert_eq!(swaps, 2, "one of the producer, one of the consumer");
+        let moved = queue.manifest().with_epoch(buffer_core::Epoch(7)).to_rope().concat();
+        queue.store.put_raw(&manifest(), moved);
+        process.pause();
+        queue.runtime.sleep(secs(2 * 60 * 60)).await;
+        process.resume();
+        let woke = queue.runtime.elapsed();
+        let taken = taking_over.await.expect("it is alive").expect("nobody is in its way");
+        assert_eq!(taken.epoch, 8);
+        let took = queue.runtime.elapsed() - woke;
+        assert!(took < secs(60), "it took {took:?}");
+    });
 }

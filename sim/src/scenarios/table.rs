@@ -144,6 +144,8 @@ macro_rules! each_scenario {
                 "A process dies before its loop ever ran.",
             found_waits::after_a_flush_acknowledgements_are_dequeued_together_again() []
                 "One flush, and then a hundred acknowledgements.",
+            found_waits::who_slept_through_a_conflict_does_not_sleep_on() []
+                "A consumer is paused for hours while its swap is out, and wakes to a conflict.",
         }
     };
 }

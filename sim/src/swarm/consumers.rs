@@ -1,21 +1,29 @@
 //! Consumers in front of the database, one taking over from the other.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Join, Process, Random};
+use crate::{Join, Process};
 use buffer_core::Sequence;
 use buffer_driver::{
     AckError, BatchDescriptor, ConsumedBatch, Consumer, ConsumerConfig, Ended, FetchError,
-    InitializeError, NextError,
+    InitializeError, NextError, Resume,
 };
 
-use super::Invariant;
-use super::database::Term;
+use super::doom::Doom;
+use super::kinds::Trouble;
+use super::oracles::Role;
+use super::plan::Theme;
 use super::tap::Tap;
 use super::world::World;
-use super::{ms, secs};
+use super::{Invariant, Random, ms, secs};
+use crate::Kind;
+
+/// A consumer's life that goes on until another one takes over.
+pub(crate) type Alive = Join<()>;
+
+/// How often a batch must be found missing before its caller goes past it.
+const PATIENCE: u32 = 5;
 
 /// How a caller takes batches.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,19 +47,40 @@ struct Life {
 }
 
 /// What one term has been handed.
-struct Terms {
-    term: Term,
+struct Term {
     epoch: u64,
-    locations: BTreeSet<String>,
     last: Option<u64>,
     to_acknowledge: Vec<u64>,
+    /// The batch that could not be had, and how often.
+    missing: Option<(u64, u32)>,
+}
+
+/// From the beginning of a take-over to its end, or to the end of its process.
+struct TakingOver<'a>(&'a World);
+
+impl<'a> TakingOver<'a> {
+    fn begin(world: &'a World) -> Self {
+        world.begins_to_take_over();
+        Self(world)
+    }
+}
+
+impl Drop for TakingOver<'_> {
+    fn drop(&mut self) {
+        self.0.ends_to_take_over();
+    }
 }
 
 /// One consumer after the other; gives back those that are still alive.
-pub(crate) async fn slot(world: &Arc<World>, slot: usize) -> Vec<Join<()>> {
-    let mut random = world.runtime.random(&format!("consumer {slot}"));
+pub(crate) async fn slot(world: &Arc<World>, slot: usize) -> Vec<Alive> {
+    let mut random = world.fork("consumer");
     let mut alive = Vec::new();
-    if slot > 0 && random.bool() {
+    if world.plan.consumer_stopped {
+        world.active("consumer-stopped");
+        world.rest(world.plan.unkind).await;
+        return alive;
+    }
+    if slot > 0 && !world.plan.processes.racing_consumers {
         world.rest(ms(random.u64(0..5000))).await;
     }
     while world.is_unkind() {
@@ -62,25 +91,37 @@ pub(crate) async fn slot(world: &Arc<World>, slot: usize) -> Vec<Join<()>> {
         let longest = world.plan.processes.consumer_life.as_millis();
         let longest = u64::try_from(longest).expect("it is short");
         world.rest(ms(random.u64(0..longest))).await;
-        if world.plan.processes.crashes && random.bool() {
-            process.crash();
+        if world.is_crashed(process.id()) {
+            // It met its fate at one of its requests.
+        } else if world.plan.processes.crash_consumers > 0 && world.is_unkind() && random.bool() {
+            world.crash(&process);
         } else {
-            // It goes on until another one takes over.
             alive.push(work);
         }
-        world.rest(ms(random.u64(0..2000))).await;
+        let pause = if world.plan.processes.crash_loops { 200 } else { 2000 };
+        world.rest(ms(random.u64(0..pause))).await;
     }
     alive
 }
 
 fn begin(world: &Arc<World>, random: &mut Random) -> Life {
-    let process = world.process("consumer");
-    let config = world.plan.consumer(random);
+    let process = world.process("consumer", Role::Consumer);
+    let mut config = world.plan.consumer(random);
+    if world.plan.theme == Theme::WrongManifestPath && world.is_unkind() && random.u32(..3) == 0 {
+        world.active("wrong-manifest-path");
+        config.manifest_path = "ingest/manifset".to_owned();
+    }
+    if world.plan.theme == Theme::SmallerGrace && world.is_unkind() && random.bool() {
+        world.active("smaller-grace-period");
+        world.exempt(super::exemption::Exemption::SmallerGrace);
+        config.gc_grace_period = world.plan.grace / 8;
+    }
     world.runtime.record(format_args!("{}: {config:?}", process.id()));
     let clock = Arc::new(process.clock().clone());
-    let consumer =
-        Consumer::with_store(&config, Tap::new(world, &process), clock, Arc::new(process.clone()))
-            .expect("the plan is valid");
+    let doom = if world.is_unkind() { Doom::draw(&world.plan, false, random) } else { None };
+    let tap = Tap::new(world, &process, doom);
+    let consumer = Consumer::with_store(&config, tap, clock, Arc::new(process.clone()))
+        .expect("the plan is valid");
     let style = match random.u32(..4) {
         0 => Style::Next,
         1 | 2 => Style::Wait,
@@ -92,24 +133,27 @@ fn begin(world: &Arc<World>, random: &mut Random) -> Life {
 
 /// The last consumer: when all is well it gets everything that is left, and dequeues it.
 pub(crate) async fn drain(world: &Arc<World>) {
-    let mut random = world.runtime.random("the last consumer");
+    let mut random = world.fork("the last consumer");
     let mut life = begin(world, &mut random);
     life.style = Style::Next;
     let world_too = Arc::clone(world);
     let drained = life.process.clone().start(async move {
-        let Some(mut terms) = life.take_over().await else {
+        let Some(mut term) = life.take_over().await else {
             return world_too
                 .violated(Invariant::Liveness, "the last consumer could not take over");
         };
-        while let Ok(Some(batch)) = life.next_batch().await {
-            life.take(&mut terms, batch, &mut random).await;
+        while let Ok(Some(batch)) = life.next_batch(&mut term).await {
+            life.take(&mut term, batch, &mut random).await;
         }
-        life.acknowledge(&mut terms, &mut random).await;
+        life.acknowledge(&mut term, &mut random).await;
+        if world_too.plan.collects_to_the_end() {
+            life.collect_what_is_left(&mut term, &mut random).await;
+        }
         if let Err(error) = life.consumer.close().await {
             world_too.violated(Invariant::Liveness, format!("the last consumer: {error}"));
         }
     });
-    if world.within(secs(600), drained).await.flatten().is_none() {
+    if world.within(secs(900), drained).await.flatten().is_none() {
         world.violated(Invariant::Liveness, "the queue does not drain");
     }
 }
@@ -118,39 +162,64 @@ impl Life {
     async fn run(self, mut random: Random) {
         let mut again = true;
         while std::mem::take(&mut again) {
-            let Some(mut terms) = self.take_over().await else { return };
-            again = self.serve(&mut terms, &mut random).await;
+            let Some(mut term) = self.take_over().await else { return };
+            if self.config.manifest_path != super::MANIFEST {
+                return self.look_about().await;
+            }
+            again = self.serve(&mut term, &mut random).await;
         }
     }
 
+    /// At the wrong path there is nothing to consume; its collector has its time all the same.
+    async fn look_about(&self) {
+        self.world.rest(self.world.plan.unkind).await;
+        self.close().await;
+    }
+
     /// Takes over the queue and fences the database; `None` when somebody else did.
-    async fn take_over(&self) -> Option<Terms> {
+    async fn take_over(&self) -> Option<Term> {
         let world = &self.world;
+        let is_lost = self.config.manifest_path != super::MANIFEST;
         loop {
-            let last = world.database().last();
-            let error = match self.consumer.initialize(last).await {
+            let last = if is_lost { None } else { world.database().last() };
+            let over = world.queue_was_changed();
+            let resume = Resume { last, accept_gap: over, accept_reset: over };
+            let taking_over = TakingOver::begin(world);
+            let result = self.consumer.initialize_with(resume).await;
+            drop(taking_over);
+            let error = match result {
                 Ok(taken) => {
                     let named = self.consumer.epoch();
                     let fits = named.is_none_or(|epoch| epoch == taken.epoch);
                     world.check(fits, Invariant::Fencing, || format!("{named:?} is not {taken:?}"));
+                    let term = Term {
+                        epoch: taken.epoch,
+                        last,
+                        to_acknowledge: Vec::new(),
+                        missing: None,
+                    };
+                    if is_lost {
+                        return Some(term);
+                    }
+                    world.oracles().initialized(self.process.id(), taken.epoch);
                     if !world.database().fence(taken.epoch) {
                         return None;
                     }
                     if world.database().last() != last {
                         continue;
                     }
-                    let term = world.database().begin_term();
+                    world.took_over(self.process.id());
                     let id = self.process.id();
-                    world.runtime.record(format_args!("{id} {term:?} {taken:?}"));
-                    let (epoch, locations) = (taken.epoch, BTreeSet::new());
-                    let to_acknowledge = Vec::new();
-                    return Some(Terms { term, epoch, locations, last, to_acknowledge });
+                    world.runtime.record(format_args!("{id} {taken:?} after {last:?}"));
+                    return Some(term);
                 }
                 Err(error) => error,
             };
             let expected = match &error {
-                InitializeError::BehindQueue { .. } => world.database().last() != last,
-                InitializeError::AheadOfQueue { .. } => world.plan.faults.stale > 0,
+                InitializeError::BehindQueue { .. } => {
+                    world.database().last() != last || world.is_forgiving()
+                }
+                InitializeError::AheadOfQueue { .. } => self.may_see_the_past(),
                 InitializeError::Ended(_) => return None,
                 InitializeError::Fault(_) => true,
                 InitializeError::EpochsExhausted { .. } | _ => false,
@@ -159,53 +228,91 @@ impl Life {
                 world.violated(Invariant::Sequences, format!("after {last:?}: {error}"));
                 return None;
             }
-            world.runtime.sleep(ms(50)).await;
+            // Nobody asks a store that says no ten times a second.
+            world.runtime.sleep(ms(500)).await;
         }
     }
 
+    /// Whether the store answers from the past, so that what is there looks lost.
+    fn may_see_the_past(&self) -> bool {
+        let plan = &self.world.plan;
+        plan.has(Trouble::Stale, Kind::ReadManifest)
+            || plan.has(Trouble::WrongNotModified, Kind::ReadManifest)
+            || self.world.is_forgiving()
+    }
+
     /// Takes what comes until it is fenced; says whether to take over again in the same life.
-    async fn serve(&self, terms: &mut Terms, random: &mut Random) -> bool {
+    async fn serve(&self, term: &mut Term, random: &mut Random) -> bool {
         loop {
-            let batches = match self.next(random).await {
+            let batches = match self.next(term, random).await {
                 Ok(batches) => batches,
                 Err(NextError::Ended(ended)) => {
                     self.check_end(&ended);
                     return false;
                 }
                 Err(error) => {
-                    self.check_error(&error);
-                    self.world.runtime.sleep(ms(20)).await;
+                    self.go_past(term, &error).await;
+                    self.world.runtime.sleep(ms(300)).await;
                     continue;
                 }
             };
             for batch in batches {
-                if !self.take(terms, batch, random).await {
+                if !self.take(term, batch, random).await {
                     return false;
                 }
             }
+            let unkind = self.world.is_unkind();
             match random.u32(..40) {
                 0 => {
-                    let _told = self.consumer.flush().await;
+                    let _told = self.dropping("flush", random, self.consumer.flush()).await;
                 }
-                1 if self.world.is_unkind() => return true,
-                2 if self.world.is_unkind() => {
-                    self.acknowledge(terms, random).await;
+                1 if unkind => return true,
+                2 if unkind => {
+                    self.acknowledge(term, random).await;
                     self.close().await;
                     return false;
                 }
-                3 => self.misbehave(terms).await,
+                3..=5 if self.world.plan.processes.misbehaves => self.misbehave(term).await,
                 _ => {}
             }
         }
     }
 
-    async fn next(&self, random: &mut Random) -> Result<Vec<ConsumedBatch>, NextError> {
+    /// Waits for a future, or drops it, as some callers do.
+    async fn dropping<T>(
+        &self,
+        what: &str,
+        random: &mut Random,
+        future: impl Future<Output = T>,
+    ) -> Option<T> {
+        let cancels = self.world.plan.processes.cancels;
+        if cancels == 0 || !self.world.is_unkind() || random.u32(..cancels) > 0 {
+            return Some(future.await);
+        }
+        let result = self.world.within(ms(random.u64(1..300)), future).await;
+        if result.is_none() {
+            self.world.active(match what {
+                "flush" => "dropped-future/flush",
+                _ => "dropped-future/next",
+            });
+        }
+        result
+    }
+
+    async fn next(
+        &self,
+        term: &mut Term,
+        random: &mut Random,
+    ) -> Result<Vec<ConsumedBatch>, NextError> {
         match self.style {
-            Style::Wait => Ok(vec![self.consumer.wait_batch().await?]),
-            Style::Next => match self.next_batch().await? {
+            Style::Wait => {
+                let waited = self.dropping("wait", random, self.consumer.wait_batch()).await;
+                waited.transpose().map(|batch| batch.into_iter().collect())
+            }
+            Style::Next => match self.next_batch(term).await? {
                 Some(batch) => Ok(vec![batch]),
                 None => {
-                    self.world.runtime.sleep(ms(random.u64(10..500))).await;
+                    self.world.runtime.sleep(self.rest(random)).await;
                     Ok(Vec::new())
                 }
             },
@@ -219,19 +326,30 @@ impl Life {
                     }
                 }
                 if batches.is_empty() {
-                    self.world.runtime.sleep(ms(random.u64(10..500))).await;
+                    self.world.runtime.sleep(self.rest(random)).await;
                 }
                 Ok(batches)
             }
         }
     }
 
+    /// How long its caller waits when there is nothing. Once all is well nobody is in a hurry.
+    fn rest(&self, random: &mut Random) -> Duration {
+        let most = if self.world.is_unkind() { 1000 } else { 8000 };
+        ms(random.u64(50..most))
+    }
+
     async fn fetch(&self, descriptor: BatchDescriptor) -> Option<ConsumedBatch> {
         let handle = self.consumer.fetch_handle();
-        for _ in 0..1000 {
+        for _ in 0..200 {
             match handle.fetch(descriptor.clone()).await {
                 Ok(batch) => return Some(batch),
+                // Whoever was fenced may find that it was collected; a fetch handle knows nothing of epochs.
+                Err(FetchError::Missing { .. }) if !self.is_newest() => return None,
                 Err(FetchError::Missing { sequence, location }) => {
+                    if self.world.is_forgiving() {
+                        return None;
+                    }
                     self.check_error(&NextError::BatchMissing {
                         sequence: Sequence(sequence),
                         location: location.as_str().into(),
@@ -239,29 +357,61 @@ impl Life {
                 }
                 Err(_) => {}
             }
-            self.world.runtime.sleep(ms(50)).await;
+            self.world.runtime.sleep(ms(300)).await;
         }
-        self.world.violated(Invariant::Liveness, "a batch cannot be fetched");
+        if !self.world.is_unkind() {
+            self.world.violated(Invariant::Liveness, "a batch cannot be fetched");
+        }
         None
     }
 
+    fn is_newest(&self) -> bool {
+        self.world.newest() == Some(self.process.id())
+    }
+
     /// The next batch; errors that pass are tried again.
-    async fn next_batch(&self) -> Result<Option<ConsumedBatch>, NextError> {
+    async fn next_batch(&self, term: &mut Term) -> Result<Option<ConsumedBatch>, NextError> {
         loop {
             match self.consumer.next_batch().await {
                 Ok(batch) => return Ok(batch),
                 Err(NextError::Ended(ended)) => return Err(ended.into()),
-                Err(error) => self.check_error(&error),
+                Err(error) => self.go_past(term, &error).await,
             }
-            self.world.runtime.sleep(ms(20)).await;
+            self.world.runtime.sleep(ms(300)).await;
+        }
+    }
+
+    /// Judges an error. A batch that stays away is gone past, where that can be anybody's fault but ours.
+    async fn go_past(&self, term: &mut Term, error: &NextError) {
+        self.check_error(error);
+        let (NextError::BatchMissing { sequence, .. } | NextError::BatchCorrupt { sequence, .. }) =
+            error
+        else {
+            return;
+        };
+        let sequence = sequence.0;
+        let before = term.missing.filter(|(missing, _)| *missing == sequence);
+        let times = before.map_or(0, |(_, times)| times) + 1;
+        term.missing = Some((sequence, times));
+        if times >= PATIENCE && self.world.is_forgiving() {
+            self.world.oracles().skipped(sequence);
+            let _told = self.consumer.skip(sequence).await;
         }
     }
 
     fn check_error(&self, error: &NextError) {
-        let faults = &self.world.plan.faults;
+        let plan = &self.world.plan;
+        let forgiving = self.world.is_forgiving();
         let fits = match error {
-            NextError::BatchMissing { .. } => faults.stale > 0,
-            NextError::BatchCorrupt { .. } => faults.truncate > 0,
+            NextError::BatchMissing { .. } => {
+                plan.has(Trouble::Stale, Kind::ReadBatch) || self.may_see_the_past()
+            }
+            NextError::BatchCorrupt { .. } => {
+                let troubles =
+                    [Trouble::Truncate, Trouble::Corrupt, Trouble::Empty, Trouble::OtherBytes];
+                let damaged = troubles.iter().any(|it| plan.has(*it, Kind::ReadBatch));
+                damaged || plan.faults.newer_format > 0 || forgiving
+            }
             NextError::BatchUnreadable { .. } | NextError::ManifestUnreadable(_) => true,
             NextError::NotInitialized | NextError::Ended(_) | _ => false,
         };
@@ -271,78 +421,105 @@ impl Life {
     fn check_end(&self, ended: &Ended) {
         let fits = match ended {
             Ended::Fenced { epoch, by } => by > epoch,
-            Ended::Manifest(_) => self.world.plan.faults.stale > 0,
+            Ended::Manifest(_) => self.may_see_the_past(),
             Ended::Closed | Ended::Stopped | _ => self.style != Style::Wait,
         };
         self.world.check(fits, Invariant::Sequences, || format!("{}: {ended}", self.process.id()));
     }
 
     /// Stores a batch with its sequence, and acknowledges; `false` when the database fenced us.
-    async fn take(&self, terms: &mut Terms, batch: ConsumedBatch, random: &mut Random) -> bool {
+    async fn take(&self, term: &mut Term, batch: ConsumedBatch, random: &mut Random) -> bool {
         let world = &self.world;
-        let (sequence, location) = (batch.sequence, batch.location.clone());
-        world.runtime.record(format_args!("{} got {sequence} {location}", self.process.id()));
-        world.check(terms.locations.insert(location), Invariant::NoRepeats, || {
-            format!("{} was handed {} twice", self.process.id(), batch.location)
-        });
-        let rises = terms.last.is_none_or(|last| last < sequence);
-        world.check(rises, Invariant::NoRepeats, || format!("{sequence} after {:?}", terms.last));
-        terms.last = Some(sequence);
+        let sequence = batch.sequence;
+        world.runtime.record(format_args!(
+            "{} got {sequence} {}",
+            self.process.id(),
+            batch.location
+        ));
+        let fetched = matches!(self.style, Style::Descriptors(_));
+        world.oracles().handed_out(self.process.id(), &batch, fetched);
+        term.last = Some(sequence);
         if !self.work.is_zero() {
             world.runtime.sleep(self.work.mul_f64(random.f64())).await;
         }
-        if !world.database().store(terms.epoch, terms.term, &batch) {
+        if !world.database().store(term.epoch, sequence) {
             return false;
         }
-        terms.to_acknowledge.push(sequence);
-        if terms.to_acknowledge.len() >= self.acks_after {
-            self.acknowledge(terms, random).await;
+        world.oracles().stored(self.process.id(), &batch);
+        term.to_acknowledge.push(sequence);
+        if term.to_acknowledge.len() >= self.acks_after {
+            self.acknowledge(term, random).await;
         }
         true
     }
 
-    async fn acknowledge(&self, terms: &mut Terms, random: &mut Random) {
-        let all = std::mem::take(&mut terms.to_acknowledge);
+    async fn acknowledge(&self, term: &mut Term, random: &mut Random) {
+        let all = std::mem::take(&mut term.to_acknowledge);
         let Some(last) = all.last().copied() else { return };
-        let now = self.world.runtime.elapsed();
-        {
-            let mut witness = self.world.witness();
-            witness.acked.entry(self.process.id()).or_default().push((now, last));
-        }
-        let result = if random.bool() {
-            self.consumer.ack_through(last).await
+        if random.bool() {
+            let told = self.consumer.ack_through(last).await;
+            self.acked(last, true, &told);
         } else {
-            let mut result = Ok(());
             for sequence in all {
-                result = result.and(self.consumer.ack(sequence).await);
+                let told = self.consumer.ack(sequence).await;
+                self.acked(sequence, false, &told);
             }
-            result
-        };
-        if let Err(error @ AckError::Refused(_)) = result {
-            self.world.violated(Invariant::Acks, format!("{}: {error}", self.process.id()));
         }
     }
 
-    /// Acknowledges what it never got, and what it has acknowledged.
-    async fn misbehave(&self, terms: &Terms) {
-        let mut wrong = vec![terms.last.map_or(0, |last| last + 1), u64::MAX];
-        if terms.to_acknowledge.is_empty() {
-            wrong.extend(terms.last);
+    fn acked(&self, sequence: u64, through: bool, told: &Result<(), AckError>) {
+        if !matches!(told, Err(AckError::Ended(_))) {
+            self.world.oracles().acked(self.process.id(), sequence, through, told.is_ok());
         }
-        for sequence in wrong {
-            let taken = self.consumer.ack_through(sequence).await.is_ok();
-            let taken = taken || self.consumer.ack(sequence).await.is_ok();
-            self.world
-                .check(!taken, Invariant::Acks, || format!("{sequence} was never handed out"));
+    }
+
+    /// Acknowledges what it never got, what it has acknowledged, and what comes later.
+    async fn misbehave(&self, term: &Term) {
+        let mut wrong = vec![
+            ("ack-of-nothing", term.last.map_or(0, |last| last + 1)),
+            ("ack-of-nothing", u64::MAX),
+        ];
+        if let Some(last) = term.last
+            && term.to_acknowledge.is_empty()
+        {
+            wrong.push(("ack-twice", last));
+        }
+        for (fault, sequence) in wrong {
+            let told = self.consumer.ack_through(sequence).await;
+            self.acked(sequence, true, &told);
+            let told = self.consumer.ack(sequence).await;
+            self.acked(sequence, false, &told);
+            self.world.active(fault);
+        }
+        if let [_, .., last] = term.to_acknowledge[..] {
+            let told = self.consumer.ack(last).await;
+            self.acked(last, false, &told);
+            self.world.active("ack-out-of-order");
         }
     }
 
     async fn close(&self) {
-        let limit = self.config.retry_timeout + self.config.request_timeout + secs(6);
+        let limit = self.config.retry_timeout
+            + self.config.request_timeout
+            + secs(6)
+            + self.world.plan.lateness();
         let closed = self.world.within(limit, self.consumer.close()).await;
-        let late = closed.is_none() && !self.world.was_paused(self.process.id());
+        let late = closed.is_none() && !self.world.was_disturbed(self.process.id());
         self.world.check(!late, Invariant::Liveness, || {
             format!("close of {} took more than {limit:?}", self.process.id())
         });
+    }
+
+    /// Until the collector has had its time. It needs a manifest that is younger than what is to go.
+    async fn collect_what_is_left(&self, term: &mut Term, random: &mut Random) {
+        let plan = &self.world.plan;
+        self.world.runtime.sleep(plan.grace + secs(2)).await;
+        super::producers::touch(&self.world).await;
+        while let Ok(Some(batch)) = self.next_batch(term).await {
+            self.take(term, batch, random).await;
+        }
+        self.acknowledge(term, random).await;
+        let _told = self.consumer.flush().await;
+        self.world.runtime.sleep(plan.gc_interval * 3 + secs(30)).await;
     }
 }

@@ -22,15 +22,23 @@
 //! Cases 1 to 4 are what a later reading proves about a swap without a reply; see `judge` in
 //! the core's `producer::attempt`.
 
+mod clocks;
 mod consumers;
 mod database;
+mod doom;
+mod excuse;
+mod exemption;
 mod faults;
+mod foreign;
 mod invariant;
+mod kinds;
+mod operators;
 mod options;
 mod oracles;
 mod plan;
 mod producers;
 mod report;
+mod run;
 mod tap;
 mod token;
 mod world;
@@ -39,11 +47,13 @@ use std::time::Duration;
 
 use buffer_core::Location;
 
+use crate::Random;
+
 pub use invariant::{Invariant, NoSuchInvariant};
 pub use options::{Change, Load, NoSuchLoad, Options};
 pub use report::{Failure, Report};
+pub use run::run;
 pub use token::{Token, TokenError};
-pub use world::run;
 
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -53,6 +63,9 @@ const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+/// The key of the queue's manifest.
+const MANIFEST: &str = "ingest/manifest";
+
 fn manifest() -> Location {
-    Location::from("ingest/manifest")
+    Location::from(MANIFEST)
 }

@@ -2,115 +2,301 @@
 
 use std::time::Duration;
 
-use crate::{Jitter, Latency, Profile, Random};
+use crate::{Jitter, Kind, Latency, Profile};
 use buffer_driver::{CompressionType, ConsumerConfig, ProducerConfig};
 
-use super::{ms, secs};
+use super::kinds::{TABLE, Trouble, is_of_collector};
+use super::options::Load;
+use super::{Random, ms, secs};
 
-/// How often which fault is injected, in ten-thousandths of the requests that can have it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct FaultPlan {
-    pub(crate) fail: u32,
-    pub(crate) throttle: u32,
-    pub(crate) apply_then_fail: u32,
-    pub(crate) apply_then_conflict: u32,
-    pub(crate) false_conflict: u32,
-    pub(crate) apply_late: u32,
-    pub(crate) hang: u32,
-    pub(crate) delay: u32,
-    pub(crate) stale: u32,
-    pub(crate) truncate: u32,
-    pub(crate) denied: u32,
-    /// A producer's swap takes effect unseen, and all it asks fails for some seconds.
-    pub(crate) blind: u32,
-    /// How many times all requests fail for some seconds.
-    pub(crate) outages: u32,
+/// What is done to a queue by people, or cannot be told in format version 1. At most one to a world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Theme {
+    Plain,
+    ManifestDeleted,
+    ManifestRolledBack,
+    ManifestReplaced,
+    BatchDeleted,
+    WrongManifestPath,
+    ForeignProducers,
+    SmallerGrace,
+    BothClocksFrozen,
+    UndetectableDamage,
+    BrokenStore,
 }
 
-/// What befalls processes.
+impl Theme {
+    /// Those that are drawn in equal shares of a quarter of all seeds.
+    const MARKED: [Self; 10] = [
+        Self::ManifestDeleted,
+        Self::ManifestRolledBack,
+        Self::ManifestReplaced,
+        Self::BatchDeleted,
+        Self::WrongManifestPath,
+        Self::ForeignProducers,
+        Self::SmallerGrace,
+        Self::BothClocksFrozen,
+        Self::UndetectableDamage,
+        Self::BrokenStore,
+    ];
+}
+
+impl Theme {
+    /// Whether it is about what a collector does.
+    const fn needs_collector(self) -> bool {
+        match self {
+            Self::WrongManifestPath | Self::ForeignProducers | Self::SmallerGrace => true,
+            Self::Plain
+            | Self::ManifestDeleted
+            | Self::ManifestRolledBack
+            | Self::ManifestReplaced
+            | Self::BatchDeleted
+            | Self::BothClocksFrozen
+            | Self::UndetectableDamage
+            | Self::BrokenStore => false,
+        }
+    }
+}
+
+/// For some seconds, requests fail in one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spell {
+    /// Everything fails: 500, throttled, lost.
+    Outage,
+    /// One process's credentials expire and come back.
+    CredentialsExpire,
+    /// One process is denied everything to its end.
+    DeniedForEver,
+    /// The bucket is gone and comes back.
+    BucketGone,
+    /// No write is taken.
+    StoreFull,
+    /// The store asked everyone for fewer requests.
+    SlowDown,
+    /// A producer's swap takes effect unseen, and all it asked about the manifest fails for a while.
+    BlindProducer,
+}
+
+impl Spell {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Outage,
+        Self::CredentialsExpire,
+        Self::DeniedForEver,
+        Self::BucketGone,
+        Self::StoreFull,
+        Self::SlowDown,
+        Self::BlindProducer,
+    ];
+}
+
+/// How often which fault is injected.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FaultPlan {
+    /// For each kind of request, what can befall it: up to which of ten thousand draws.
+    pub(crate) chances: [Vec<(u32, Trouble)>; 6],
+    pub(crate) spells: Vec<(Spell, Duration, Duration)>,
+    /// Reads show a format version that is not ours, in so many of ten thousand.
+    pub(crate) newer_format: u32,
+}
+
+/// What befalls processes and their callers. Rates are one in so many lives; zero is never.
 #[derive(Clone, Debug)]
 pub(crate) struct ProcessPlan {
-    pub(crate) crashes: bool,
-    pub(crate) pauses: bool,
-    pub(crate) wrong_clocks: bool,
+    pub(crate) crash_producers: u32,
+    pub(crate) crash_consumers: u32,
+    /// Processes crash again as soon as they have restarted.
+    pub(crate) crash_loops: bool,
+    /// Pauses, at any effect.
+    pub(crate) pauses: u32,
+    /// Pauses are longer than the grace period.
+    pub(crate) long_pauses: bool,
+    pub(crate) pauses_collectors: bool,
+    /// Futures are dropped, one in so many.
+    pub(crate) cancels: u32,
+    /// Callers acknowledge what they should not.
+    pub(crate) misbehaves: bool,
+    pub(crate) racing_consumers: bool,
     /// How long a producer lives at the most.
     pub(crate) producer_life: Duration,
     /// How long a consumer lives at the most before another one takes over.
     pub(crate) consumer_life: Duration,
 }
 
+/// What is wrong with clocks and timers.
+#[derive(Clone, Debug)]
+pub(crate) struct ClockPlan {
+    pub(crate) skews: bool,
+    pub(crate) drifts: bool,
+    pub(crate) jumps_forward: bool,
+    pub(crate) jumps_back: bool,
+    pub(crate) freezes: bool,
+    /// How late timers are at the most.
+    pub(crate) timers_late: Duration,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
+    pub(crate) theme: Theme,
     pub(crate) profile: Profile,
     pub(crate) latency: Latency,
-    pub(crate) cpu_delay: Duration,
     pub(crate) producers: usize,
     pub(crate) consumers: usize,
     pub(crate) faults: FaultPlan,
     pub(crate) processes: ProcessPlan,
+    pub(crate) clocks: ClockPlan,
     /// How long the world is unkind.
     pub(crate) unkind: Duration,
+    /// It becomes kind as well once so many requests were sent.
+    pub(crate) most_requests: u64,
     /// How long a producer's caller rests between two submissions at the most.
     pub(crate) rest: Duration,
     pub(crate) largest_entry: usize,
+    pub(crate) grace: Duration,
+    pub(crate) collects: bool,
+    pub(crate) gc_interval: Duration,
+    /// No consumer comes before the faults end.
+    pub(crate) consumer_stopped: bool,
+    /// Callers submit without a rest, and little is held.
+    pub(crate) hurries: bool,
+    /// Objects lie about that are none of the queue's.
+    pub(crate) foreign_keys: bool,
+    /// At how many listed batches callers stop submitting.
+    pub(crate) most_listed: u64,
+    /// A thousand producers start at once.
+    pub(crate) crowded: bool,
 }
 
-pub(crate) const GRACE: Duration = Duration::from_secs(120);
+fn one_in(random: &mut Random, n: u32) -> bool {
+    random.u32(..n) == 0
+}
 
 impl Plan {
-    pub(crate) fn draw(random: &mut Random) -> Self {
-        let one_in = |random: &mut Random, n: u32| random.u32(..n) == 0;
-        let wide = !one_in(random, 4);
-        let jitter = Jitter {
-            up_to: ms(random.u64(0..50)),
-            slow_one_in: if wide { random.u32(5..60) } else { 0 },
-            slow_by: ms(random.u64(50..3000)),
+    pub(crate) fn draw(random: &mut Random, load: Load) -> Self {
+        let theme = match one_in(random, 4) {
+            true => Theme::MARKED[random.usize(..Theme::MARKED.len())],
+            false => Theme::Plain,
         };
-        let latency = Latency {
-            read: ms(random.u64(1..40)),
-            write: ms(random.u64(1..60)),
-            bandwidth: one_in(random, 3).then(|| 1 << random.u32(21..28)),
-            jitter: Some(jitter),
+        let grace = secs(random.u64(20..=40));
+        let processes = ProcessPlan::draw(random);
+        // Long enough for those who wake up past the grace period to find the others still at work.
+        let collects = theme.needs_collector() || !one_in(random, 4);
+        let long = processes.long_pauses || one_in(random, if collects { 2 } else { 8 });
+        let unkind = match long {
+            true => grace * 2 + secs(random.u64(5..40)),
+            false => secs(random.u64(5..40)),
         };
-        // Now and then long enough for a pause that is longer than the grace period.
-        let long = one_in(random, 12);
-        Self {
-            // One write a second would leave too little to see in so short a time.
-            profile: if random.bool() {
-                Profile::S3
-            } else {
-                Profile { one_write_a_second: false, ..Profile::GCS }
+        let hurries = one_in(random, 8);
+        let rest = match (hurries, long) {
+            (true, _) => Duration::ZERO,
+            (false, true) => ms(random.u64(1500..5000)),
+            (false, false) => ms([50, 300, 1000, 2000][random.usize(..4)]),
+        };
+        let plan = Self {
+            theme,
+            profile: draw_profile(random, theme),
+            latency: draw_latency(random, hurries),
+            producers: random.usize(1..=4),
+            consumers: if processes.racing_consumers { random.usize(2..=3) } else { 1 },
+            faults: FaultPlan::draw(random, unkind, theme),
+            processes,
+            clocks: ClockPlan::draw(random),
+            unkind,
+            most_requests: if long { random.u64(700..1800) } else { random.u64(300..1200) },
+            rest,
+            // Long entries cost time, and tell little that short ones do not.
+            largest_entry: match random.u32(..32) {
+                0 => 50_000,
+                1..=3 => 2000,
+                4..=10 => 200,
+                _ => 20,
             },
-            latency,
-            cpu_delay: ms(random.u64(0..5)),
-            producers: random.usize(1..=5),
-            consumers: random.usize(1..=3),
-            faults: FaultPlan::draw(random),
-            processes: ProcessPlan {
-                crashes: !one_in(random, 4),
-                pauses: long || one_in(random, 3),
-                wrong_clocks: one_in(random, 2),
-                producer_life: secs(random.u64(2..30)),
-                consumer_life: secs(random.u64(1..20)),
+            grace,
+            collects,
+            gc_interval: ms(random.u64(1000..8000)),
+            consumer_stopped: one_in(random, 16),
+            hurries,
+            foreign_keys: one_in(random, 4),
+            most_listed: random.u64(15..150),
+            crowded: false,
+        };
+        plan.at(load)
+    }
+
+    /// The same swarm with another load.
+    fn at(self, load: Load) -> Self {
+        let day = secs(24 * 60 * 60);
+        match load {
+            Load::Short => self,
+            Load::Long => Self {
+                unkind: day * 4,
+                most_requests: 1_000_000,
+                rest: self.rest.min(ms(1000)),
+                largest_entry: self.largest_entry.min(200),
+                consumer_stopped: false,
+                most_listed: self.most_listed.min(40),
+                ..self
             },
-            unkind: secs(if long { random.u64(150..300) } else { random.u64(5..40) }),
-            rest: ms(if long { 3000 } else { [5, 50, 300, 2000][random.usize(..4)] }),
-            largest_entry: [20, 200, 2000, 50_000][random.usize(..4)],
+            Load::Crowd => Self {
+                producers: 1000,
+                unkind: secs(120),
+                most_requests: 40_000,
+                rest: secs(120),
+                largest_entry: self.largest_entry.min(20),
+                hurries: false,
+                crowded: true,
+                most_listed: u64::MAX,
+                ..self
+            },
         }
     }
 
+    pub(crate) fn has(&self, trouble: Trouble, kind: Kind) -> bool {
+        self.faults.chances[kind as usize].iter().any(|(_, it)| *it == trouble)
+    }
+
+    /// Whether bytes are shown in place of the manifest that are none.
+    pub(crate) fn damages_manifests(&self) -> bool {
+        let damages = [Trouble::Truncate, Trouble::Corrupt, Trouble::Empty];
+        damages.iter().any(|trouble| self.has(*trouble, Kind::ReadManifest))
+    }
+
+    pub(crate) fn has_spell(&self, spell: Spell) -> bool {
+        self.faults.spells.iter().any(|(it, _, _)| *it == spell)
+    }
+
+    /// Whether a collector runs on after the faults, until nothing is left to collect.
+    pub(crate) const fn collects_to_the_end(&self) -> bool {
+        self.collects
+    }
+
+    pub(crate) const fn is_crowded(&self) -> bool {
+        self.crowded
+    }
+
+    /// Whether the store takes so few writes that a queue may form in front of it.
+    pub(crate) const fn is_slow(&self) -> bool {
+        self.profile.one_write_a_second
+    }
+
+    /// How long things may take beyond what their configuration says.
+    pub(crate) fn lateness(&self) -> Duration {
+        self.clocks.timers_late * 4 + ms(120)
+    }
+
     pub(crate) fn producer(&self, random: &mut Random) -> ProducerConfig {
+        // Three entries of the longest, and what they are made of.
         let least = self.largest_entry * 4 + 1000;
+        let half_grace = u64::try_from(self.grace.as_millis()).expect("it is short") / 2;
         ProducerConfig {
             flush_interval: ms([0, 5, 50, 400][random.usize(..4)]),
             flush_size_bytes: random.usize(1..least * 2),
             max_buffered_inputs: random.usize(1..20),
-            max_buffered_bytes: least * random.usize(1..10),
+            max_buffered_bytes: if self.hurries { least } else { least * random.usize(1..10) },
             max_inflight_batches: random.usize(1..8),
-            delivery_timeout: secs(random.u64(4..30)),
-            gc_grace_period: GRACE,
+            delivery_timeout: ms(random.u64(4000..half_grace)),
+            gc_grace_period: self.grace,
             request_timeout: ms(random.u64(500..5000)),
-            batch_compression: match random.u32(..3) {
+            batch_compression: match random.u32(..12) {
                 0 => CompressionType::Zstd,
                 _ => CompressionType::None,
             },
@@ -119,15 +305,17 @@ impl Plan {
     }
 
     pub(crate) fn consumer(&self, random: &mut Random) -> ConsumerConfig {
-        let poll_interval = ms(random.u64(20..300));
+        let poll_interval = ms(random.u64(50..500));
         ConsumerConfig {
             prefetch_batches: random.usize(1..8),
             prefetch_bytes: self.largest_entry * random.usize(1..20),
             dequeue_acks: random.usize(1..20),
             dequeue_interval: ms([0, 10, 200, 1000, 60_000][random.usize(..5)]),
             poll_interval,
-            poll_interval_max: poll_interval * random.u32(1..8),
-            gc_grace_period: GRACE,
+            poll_interval_max: poll_interval * random.u32(2..24),
+            gc_enabled: self.collects,
+            gc_interval: self.gc_interval,
+            gc_grace_period: self.grace,
             request_timeout: ms(random.u64(500..5000)),
             retry_timeout: secs(random.u64(2..20)),
             ..ConsumerConfig::default()
@@ -135,30 +323,175 @@ impl Plan {
     }
 }
 
-impl FaultPlan {
+fn draw_profile(random: &mut Random, theme: Theme) -> Profile {
+    if theme == Theme::BrokenStore {
+        return Profile::BROKEN;
+    }
+    let profile = match random.u32(..10) {
+        0..=3 => Profile::S3,
+        4 => Profile::S3_EXPRESS,
+        5 => Profile::GCS,
+        6 | 7 => Profile::AZURE,
+        _ => Profile::LOCAL,
+    };
+    // Few keys fit on a page, so that listings have several.
+    Profile { page_size: random.usize(3..100), ..profile }
+}
+
+fn draw_latency(random: &mut Random, hurries: bool) -> Latency {
+    let wide = !one_in(random, 4);
+    let jitter = Jitter {
+        up_to: ms(random.u64(0..50)),
+        slow_one_in: if wide { random.u32(5..60) } else { 0 },
+        slow_by: ms(random.u64(50..3000)),
+    };
+    let slow = if hurries { 5 } else { 1 };
+    Latency {
+        read: ms(random.u64(1..40)),
+        write: ms(random.u64(1..60) * slow),
+        bandwidth: one_in(random, 3).then(|| 1 << random.u32(21..28)),
+        jitter: Some(jitter),
+    }
+}
+
+impl ProcessPlan {
     fn draw(random: &mut Random) -> Self {
+        let mut some = |out_of: u32, rate: u32| if one_in(random, out_of) { rate } else { 0 };
+        let (crash_producers, crash_consumers) = (some(2, 2), some(2, 2));
+        let (pauses, cancels) = (some(3, 2), some(2, 10));
+        Self {
+            crash_producers,
+            crash_consumers,
+            crash_loops: one_in(random, 8),
+            pauses,
+            long_pauses: pauses > 0 && random.bool(),
+            pauses_collectors: random.bool(),
+            cancels,
+            misbehaves: one_in(random, 3),
+            racing_consumers: one_in(random, 3),
+            producer_life: secs(random.u64(4..40)),
+            consumer_life: secs(random.u64(4..60)),
+        }
+    }
+}
+
+impl ClockPlan {
+    fn draw(random: &mut Random) -> Self {
+        Self {
+            skews: one_in(random, 3),
+            drifts: one_in(random, 4),
+            jumps_forward: one_in(random, 4),
+            jumps_back: one_in(random, 4),
+            freezes: one_in(random, 6),
+            timers_late: if one_in(random, 4) { ms(random.u64(1..300)) } else { Duration::ZERO },
+        }
+    }
+}
+
+impl FaultPlan {
+    fn draw(random: &mut Random, unkind: Duration, theme: Theme) -> Self {
+        let mut plan = Self::default();
         let most = match random.u32(..8) {
-            0 => return Self::default(),
-            1..=3 => 100,
-            4..=6 => 500,
+            0 => 0,
+            1..=3 => 200,
+            4..=6 => 600,
             _ => 2000,
         };
-        let mut some =
-            |out_of: u32| if random.u32(..out_of) == 0 { random.u32(1..=most) } else { 0 };
-        Self {
-            fail: some(2),
-            throttle: some(3),
-            apply_then_fail: some(2),
-            apply_then_conflict: some(2),
-            false_conflict: some(3),
-            apply_late: some(2),
-            hang: some(3),
-            delay: some(3),
-            stale: some(6).min(300),
-            truncate: some(6),
-            denied: some(8).min(100),
-            blind: some(2),
-            outages: some(3).min(3),
+        if most == 0 {
+            return plan;
+        }
+        for (trouble, kinds) in TABLE {
+            if !one_in(random, 4) {
+                continue;
+            }
+            for kind in *kinds {
+                if one_in(random, 3) || !trouble.is_drawn(theme, *kind) {
+                    continue;
+                }
+                let chance = match is_of_collector(*kind) {
+                    true => random.u32(1500..=4000),
+                    false => trouble.limit(random.u32(1..=most)),
+                };
+                let chances = &mut plan.chances[*kind as usize];
+                let before = chances.last().map_or(0, |(until, _)| *until);
+                // Something must get through, or nothing is seen of the queue.
+                let most = if is_of_collector(*kind) { 8000 } else { 5000 };
+                chances.push(((before + chance).min(most), *trouble));
+            }
+        }
+        plan.newer_format = if one_in(random, 12) { random.u32(20..=most) } else { 0 };
+        for spell in Spell::ALL {
+            if !one_in(random, 10) {
+                continue;
+            }
+            let from = unkind.mul_f64(random.f64() * 0.9);
+            let lasts = ms(random.u64(200..12_000));
+            plan.spells.push((spell, from, from + lasts));
+        }
+        plan
+    }
+}
+
+impl Trouble {
+    /// Whether a theme allows it: what cannot be told from good data has a theme of its own.
+    fn is_drawn(self, theme: Theme, kind: Kind) -> bool {
+        match self {
+            Self::OtherBytes => theme == Theme::UndetectableDamage,
+            // Of a batch, only those flips are injected that the format can tell.
+            Self::Corrupt => theme == Theme::UndetectableDamage || kind == Kind::ReadBatch,
+            Self::Drop
+            | Self::LoseReply
+            | Self::FailAfter
+            | Self::OwnConflict
+            | Self::FalseConflict
+            | Self::Late
+            | Self::Duplicate
+            | Self::Delay
+            | Self::LateReply
+            | Self::Fail
+            | Self::Throttle
+            | Self::TimeOut
+            | Self::Denied
+            | Self::Stale
+            | Self::WrongNotModified
+            | Self::Truncate
+            | Self::Empty
+            | Self::Partial
+            | Self::KeysTwice
+            | Self::Shuffled
+            | Self::KeyMissing
+            | Self::KeyDeleted
+            | Self::NoTimes => true,
+        }
+    }
+
+    /// What ends a process when it is believed must be rare, or nobody lives long.
+    fn limit(self, chance: u32) -> u32 {
+        match self {
+            Self::Denied => chance.min(100),
+            Self::Stale | Self::WrongNotModified => chance.min(400),
+            Self::Drop
+            | Self::LoseReply
+            | Self::FailAfter
+            | Self::OwnConflict
+            | Self::FalseConflict
+            | Self::Late
+            | Self::Duplicate
+            | Self::Delay
+            | Self::LateReply
+            | Self::Fail
+            | Self::Throttle
+            | Self::TimeOut
+            | Self::Corrupt
+            | Self::Truncate
+            | Self::Empty
+            | Self::OtherBytes
+            | Self::Partial
+            | Self::KeysTwice
+            | Self::Shuffled
+            | Self::KeyMissing
+            | Self::KeyDeleted
+            | Self::NoTimes => chance,
         }
     }
 }

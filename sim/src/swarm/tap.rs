@@ -1,27 +1,35 @@
-//! A process's way to the store, tapped: what it decided to write, and when by its own clocks.
+//! A process's way to the store, tapped: what it decided to write, by its own clocks, and what befalls it there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::future::pending;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::{Process, SimStore};
+use crate::{Kind, Process, SimStore};
 use buffer_core::format::Manifest;
 use buffer_core::{
     Condition, ListCursor, ListPage, Location, ReadOutcome, Rope, Sequence, UnixMillis, Version,
     WriteOutcome,
 };
 use buffer_driver::{BoxFuture, Store, StoreFailure};
+use bytes::Bytes;
 
-use super::Invariant;
-use super::plan::GRACE;
+use super::doom::{Doom, Fate, When};
 use super::world::World;
+use super::{Invariant, Random};
 
-/// What one process has uploaded and listed, by both of its clocks.
-#[derive(Default)]
+/// How many states of the manifest are remembered by their versions.
+const REMEMBERED: usize = 4;
+
+/// What one process has uploaded and read, by both of its clocks.
 struct Sent {
     uploads: BTreeMap<Location, (Duration, UnixMillis)>,
-    swaps: Vec<(Condition, Vec<u8>)>,
+    /// Which sequence came next in which version of the manifest.
+    known: VecDeque<(Version, Sequence)>,
+    last_swap: Option<(Condition, Bytes)>,
+    doom: Option<Doom>,
+    random: Random,
 }
 
 pub(crate) struct Tap {
@@ -32,59 +40,205 @@ pub(crate) struct Tap {
 }
 
 impl Tap {
-    pub(crate) fn new(world: &Arc<World>, process: &Process) -> Arc<Self> {
+    pub(crate) fn new(world: &Arc<World>, process: &Process, doom: Option<Doom>) -> Arc<Self> {
+        let sent = Sent {
+            uploads: BTreeMap::new(),
+            known: VecDeque::new(),
+            last_swap: None,
+            doom,
+            random: world.fork("tap"),
+        };
         Arc::new(Self {
             store: world.store.clone(),
             world: Arc::clone(world),
             process: process.clone(),
-            sent: Mutex::default(),
+            sent: Mutex::new(sent),
         })
+    }
+
+    fn sent(&self) -> MutexGuard<'_, Sent> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn suffer(&self, fate: Fate, kind: Kind) {
+        match fate {
+            Fate::Crash => {
+                self.world.crash(&self.process);
+                pending().await
+            }
+            Fate::Pause(duration) => {
+                self.world.pause(&self.process, duration, kind);
+                // It goes on in its own time.
+                futures_lite::future::yield_now().await;
+            }
+        }
+    }
+
+    /// Takes note of a state of the manifest.
+    fn know(&self, version: &Version, next: Sequence) {
+        let mut sent = self.sent();
+        sent.known.push_back((version.clone(), next));
+        if sent.known.len() > REMEMBERED {
+            sent.known.pop_front();
+        }
     }
 
     /// Young or not at all: each batch that a new swap lists was uploaded
     /// less than half of the grace period ago. The same swap may be sent again at any age.
     fn note(&self, location: &Location, payload: &Rope, condition: &Condition) {
         let now = (self.world.runtime.elapsed(), self.process.clock().unix_millis());
-        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sent = self.sent();
         if location.as_str().ends_with(".batch") {
             sent.uploads.entry(location.clone()).or_insert(now);
             return;
         }
-        let bytes = payload.concat();
-        if sent.swaps.iter().any(|(on, before)| on == condition && *before == bytes) {
+        // Consumers list nothing.
+        if sent.uploads.is_empty() {
             return;
         }
-        sent.swaps.push((condition.clone(), bytes.clone()));
-        let manifest = Manifest::parse(location, bytes.into()).expect("what is sent is a manifest");
-        let old: Vec<_> = manifest
-            .locations_from(Sequence(0))
-            .filter_map(|(sequence, location)| {
-                let (at, wall) = sent.uploads.get(&location)?;
-                let age = (now.0 - *at).max(now.1.saturating_since(*wall));
-                (age >= GRACE / 2).then_some((sequence, location, age))
-            })
-            .collect();
-        // A swap that was decided before a pause is sent after it.
-        if old.is_empty() || self.world.was_paused(self.process.id()) {
+        let bytes = Bytes::from(payload.concat());
+        if sent.last_swap.as_ref().is_some_and(|(on, before)| on == condition && *before == bytes) {
             return;
         }
-        let listed_before = self.next_sequence_of(condition, location);
-        for (sequence, location, age) in old {
-            if sequence >= listed_before {
-                let what = format!("{sequence} {location} is listed {age:?} after its upload");
-                self.world.violated(Invariant::SafeCollection, what);
+        let base = match condition {
+            Condition::Absent => Sequence(0),
+            Condition::Version(version) => {
+                let known = sent.known.iter().rev().find(|(known, _)| known == version);
+                let Some((_, next)) = known else { return };
+                *next
             }
+        };
+        sent.last_swap = Some((condition.clone(), bytes.clone()));
+        let Ok(manifest) = Manifest::parse(location, bytes) else { return };
+        let half_grace = self.world.plan.grace / 2;
+        let mut old = None;
+        for (sequence, location) in manifest.locations_from(base) {
+            let Some((at, wall)) = sent.uploads.get(&location) else { continue };
+            let age = (now.0 - *at).max(now.1.saturating_since(*wall));
+            if age >= half_grace {
+                old = Some((sequence, location, age));
+            }
+        }
+        // What is this old is over, or is listed again as something else.
+        let forgotten = now.0.saturating_sub(self.world.plan.grace * 2);
+        if sent.uploads.len() > 256 {
+            sent.uploads.retain(|_, (at, _)| *at >= forgotten);
+        }
+        drop(sent);
+        // A swap that was decided before a pause is sent after it, and a clock may jump in between.
+        if let Some((sequence, location, age)) = old
+            && !self.world.was_disturbed(self.process.id())
+        {
+            let what = format!("{sequence} {location} is listed {age:?} after its upload");
+            self.world.violated(Invariant::SafeCollection, what);
         }
     }
 
-    fn next_sequence_of(&self, condition: &Condition, location: &Location) -> Sequence {
-        let Condition::Version(version) = condition else { return Sequence(0) };
-        let log = self.world.store.log();
-        let is_base = |it: &crate::Applied| {
-            it.location == *location && it.written().is_some_and(|it| it.version == *version)
+    /// What a process is shown of a manifest or of a batch.
+    fn show(&self, kind: Kind, location: &Location, outcome: &mut ReadOutcome) {
+        let ReadOutcome::Found(object) = outcome else { return };
+        let newer = self.world.plan.faults.newer_format;
+        if newer > 0 && self.world.is_unkind() && self.sent().random.u32(..10_000) < newer {
+            let mut bytes = object.bytes.to_vec();
+            if let Some(last) = bytes.last_mut() {
+                // The version's high byte; see FORMAT.
+                *last ^= 0x40;
+                self.world.active(match kind {
+                    Kind::ReadManifest => "newer-format/read-manifest",
+                    Kind::Put | Kind::Swap | Kind::ReadBatch | Kind::List | Kind::Delete => {
+                        "newer-format/read-batch"
+                    }
+                });
+            }
+            object.bytes = bytes.into();
+            if kind == Kind::ReadBatch {
+                self.world.oracles().read_damaged(location);
+            }
+            return;
+        }
+        if kind != Kind::ReadManifest {
+            return;
+        }
+        let damages = self.world.plan.damages_manifests();
+        if damages && Manifest::parse(location, object.bytes.clone()).is_err() {
+            return;
+        }
+        if let Some(next) = next_sequence(&object.bytes) {
+            self.know(&object.version, next);
+        }
+        self.world.oracles().shown(self.process.id(), &object.bytes);
+    }
+}
+
+/// The next sequence by a manifest's footer; see FORMAT, "Queue manifest".
+fn next_sequence(bytes: &[u8]) -> Option<Sequence> {
+    let footer = bytes.get(bytes.len().checked_sub(22)?..)?;
+    let next = footer.get(4..12)?.try_into().ok()?;
+    Some(Sequence(u64::from_le_bytes(next)))
+}
+
+/// Tells when a request came to its end, also when it was given up.
+struct Asking<'a> {
+    tap: &'a Tap,
+    kind: Kind,
+    location: &'a Location,
+    failed: bool,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        let world = &self.tap.world;
+        let now = world.runtime.elapsed();
+        let id = self.tap.process.id();
+        world.oracles().answered(id, self.kind, self.location, self.failed, now);
+    }
+}
+
+impl Tap {
+    /// One request, from its sending to its answer, and what befalls its sender on the way.
+    async fn ask<T>(
+        &self,
+        kind: Kind,
+        location: &Location,
+        request: impl Future<Output = T>,
+        failed: impl FnOnce(&T) -> bool,
+    ) -> T {
+        let mut asking = Asking { tap: self, kind, location, failed: true };
+        let doom = self.strike(kind);
+        let answer = match doom {
+            Some(Doom { when: When::Sent, fate, .. }) => {
+                let mut request = std::pin::pin!(request);
+                let at_once = futures_lite::future::poll_once(&mut request).await;
+                self.suffer(fate, kind).await;
+                match at_once {
+                    Some(answer) => answer,
+                    None => request.await,
+                }
+            }
+            Some(Doom { when: When::Answered, fate, .. }) => {
+                let answer = request.await;
+                // The answer may have taken until all is well.
+                if self.world.is_unkind() {
+                    self.suffer(fate, kind).await;
+                }
+                answer
+            }
+            None => request.await,
         };
-        let bytes = log.into_iter().find(is_base).expect("the version was read").bytes();
-        Manifest::parse(location, bytes).expect("it was stored").next_sequence()
+        asking.failed = failed(&answer);
+        if asking.failed && self.world.plan.is_slow() {
+            self.world.oracles().refused();
+        }
+        answer
+    }
+
+    fn strike(&self, kind: Kind) -> Option<Doom> {
+        if !self.world.is_unkind() {
+            return None;
+        }
+        let mut sent = self.sent();
+        let strikes = sent.doom.as_mut().is_some_and(|doom| doom.strikes(kind));
+        if strikes { sent.doom.take() } else { None }
     }
 }
 
@@ -98,7 +252,15 @@ impl Store for Tap {
         let location = location.clone();
         Box::pin(async move {
             self.note(&location, &payload, &condition);
-            self.store.write(&location, payload, condition).await
+            let is_batch = location.as_str().ends_with(".batch");
+            let kind = if is_batch { Kind::Put } else { Kind::Swap };
+            let next = if is_batch { None } else { next_written(&payload) };
+            let request = self.store.write(&location, payload, condition);
+            let result = self.ask(kind, &location, request, Result::is_err).await;
+            if let (Ok(WriteOutcome::Stored(version)), Some(next)) = (&result, next) {
+                self.know(version, next);
+            }
+            result
         })
     }
 
@@ -107,7 +269,17 @@ impl Store for Tap {
         location: &Location,
         unless: Option<Version>,
     ) -> BoxFuture<'_, Result<ReadOutcome, StoreFailure>> {
-        self.store.read(location, unless)
+        let location = location.clone();
+        Box::pin(async move {
+            let is_batch = location.as_str().ends_with(".batch");
+            let kind = if is_batch { Kind::ReadBatch } else { Kind::ReadManifest };
+            let request = self.store.read(&location, unless);
+            let mut result = self.ask(kind, &location, request, Result::is_err).await;
+            if let Ok(outcome) = &mut result {
+                self.show(kind, &location, outcome);
+            }
+            result
+        })
     }
 
     fn list(
@@ -115,11 +287,29 @@ impl Store for Tap {
         prefix: &Location,
         after: Option<ListCursor>,
     ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
-        self.store.list(prefix, after)
+        let prefix = prefix.clone();
+        Box::pin(async move {
+            let request = self.store.list(&prefix, after);
+            self.ask(Kind::List, &prefix, request, Result::is_err).await
+        })
     }
 
     fn delete(&self, locations: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {
-        self.store.delete(locations)
+        Box::pin(async move {
+            let first = locations.first().cloned().unwrap_or_else(super::manifest);
+            let request = self.store.delete(locations);
+            let failed =
+                |results: &Vec<Result<(), StoreFailure>>| results.iter().any(Result::is_err);
+            self.ask(Kind::Delete, &first, request, failed).await
+        })
+    }
+}
+
+/// The next sequence of a manifest that is about to be written.
+fn next_written(payload: &Rope) -> Option<Sequence> {
+    match payload.last() {
+        Some(last) if last.len() >= 22 => next_sequence(last),
+        Some(_) | None => next_sequence(&payload.concat()),
     }
 }
 

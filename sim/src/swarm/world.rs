@@ -1,109 +1,148 @@
-//! One world, what the application saw in it, and the run from its beginning to its end.
+//! One world, what is known of its processes, and the run from its beginning to its end.
 
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::sync::atomic::AtomicBool;
+use std::future::{Future, poll_fn};
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use crate::{
-    Jitter, Latency, Process, ProcessId, Request, SimOptions, SimRuntime, SimStore, Verdict,
-};
-use bytes::Bytes;
+use crate::{Jitter, Kind, Latency, Process, ProcessId, Request, SimRuntime, SimStore, Verdict};
 use futures_lite::future;
 
+use super::consumers::Alive;
 use super::database::Database;
-use super::plan::Plan;
-use super::{Failure, Invariant, Options, Report};
-use super::{consumers, faults, oracles, producers};
-use super::{ms, secs};
-use crate::guard;
+use super::exemption::Exemption;
+use super::oracles::{Oracles, Role, Rules};
+use super::plan::{Plan, Theme};
+use super::{Invariant, Options, Random};
+use super::{clocks, consumers, faults, foreign, operators, producers};
+use super::{manifest, secs};
 
-/// A request, and what became of it.
-pub(crate) struct Asked {
-    pub(crate) request: Request,
-    pub(crate) verdict: Verdict,
-}
-
-/// What a caller was told of its submission.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Durable,
-    NotDelivered,
-    Unknown,
-}
-
-/// One `produce` call, as its caller knows it.
-#[derive(Clone, Debug)]
-pub(crate) struct Submitted {
-    pub(crate) process: ProcessId,
-    pub(crate) entries: Vec<Bytes>,
-    pub(crate) metadata: Bytes,
-    /// When the producer took it, how many it had taken before, and the time that it stamped on it.
-    pub(crate) taken: Option<(Duration, usize, i64)>,
-    pub(crate) outcome: Option<(Duration, Outcome)>,
-}
-
-#[derive(Default)]
-pub(crate) struct Witness {
-    pub(crate) submitted: Vec<Submitted>,
-    pub(crate) taken: BTreeMap<ProcessId, usize>,
-    /// What each consumer process acknowledged, and when.
-    pub(crate) acked: BTreeMap<ProcessId, Vec<(Duration, u64)>>,
-    pub(crate) violations: Vec<(Invariant, String)>,
+/// A process, and what has befallen it.
+struct Known {
+    process: Process,
+    role: Role,
+    /// It was paused, or its clocks were set: its promises about time are off.
+    disturbed: bool,
+    /// How many hold it at this moment.
+    held: u32,
 }
 
 pub(crate) struct World {
     pub(crate) runtime: SimRuntime,
     pub(crate) store: SimStore,
     pub(crate) plan: Plan,
-    pub(crate) unkind: AtomicBool,
-    witness: Mutex<Witness>,
-    asked: Mutex<Vec<Asked>>,
+    unkind: AtomicBool,
+    requests: AtomicU64,
+    oracles: Arc<Mutex<Oracles>>,
     database: Mutex<Database>,
-    processes: Mutex<Vec<(Process, bool)>>,
-    /// Processes that were ever paused: their promises about time are off.
-    paused: Mutex<Vec<ProcessId>>,
+    processes: Mutex<BTreeMap<ProcessId, Known>>,
+    /// The consumer that took over last.
+    newest: Mutex<Option<ProcessId>>,
+    /// How many consumers are taking over at this moment.
+    initializing: AtomicU32,
+    /// An operator has put something else in the place of the queue.
+    changed: AtomicBool,
+    /// A batch is gone that was listed.
+    batch_lost: AtomicBool,
+    /// How often faults of processes, time, operators and resources were active.
+    active: Mutex<BTreeMap<&'static str, u64>>,
+    exemptions: Mutex<Vec<Exemption>>,
+    random: Mutex<Random>,
+    over: AtomicBool,
+    on_over: Mutex<Option<Waker>>,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// How many processes clocks are set of: older ones are mostly over.
+const YOUNGEST: usize = 16;
+
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl World {
-    fn new(runtime: &SimRuntime, plan: Plan) -> Arc<Self> {
+    pub(crate) fn new(runtime: &SimRuntime, plan: Plan, options: &Options) -> Arc<Self> {
         let store = SimStore::new(runtime, plan.profile);
         store.set_latency(plan.latency);
+        store.set_keeps_log(false);
+        let rules = Rules {
+            manifest: manifest(),
+            prefix: "ingest".to_owned(),
+            grace: plan.grace,
+            time_grain: secs(1),
+            collected_within: plan.collects_to_the_end().then(|| plan.gc_interval * 2 + secs(30)),
+        };
+        let mut without = options.without.clone();
+        if plan.theme == Theme::BrokenStore {
+            without.extend(Invariant::ALL.iter().filter(|it| !it.needs_no_conditions()));
+        }
+        let oracles = Arc::new(Mutex::new(Oracles::new(rules, without)));
         Arc::new(Self {
             runtime: runtime.clone(),
             store,
-            plan,
             unkind: AtomicBool::new(true),
-            witness: Mutex::default(),
-            asked: Mutex::default(),
+            requests: AtomicU64::new(0),
+            oracles,
             database: Mutex::default(),
             processes: Mutex::default(),
-            paused: Mutex::default(),
+            newest: Mutex::default(),
+            initializing: AtomicU32::new(0),
+            changed: AtomicBool::new(false),
+            batch_lost: AtomicBool::new(false),
+            active: Mutex::default(),
+            exemptions: Mutex::default(),
+            random: Mutex::new(runtime.random("world")),
+            over: AtomicBool::new(false),
+            on_over: Mutex::default(),
+            plan,
         })
     }
 
-    pub(crate) fn witness(&self) -> MutexGuard<'_, Witness> {
-        locked(&self.witness)
-    }
-
-    pub(crate) fn asked(&self) -> MutexGuard<'_, Vec<Asked>> {
-        locked(&self.asked)
+    pub(crate) fn oracles(&self) -> MutexGuard<'_, Oracles> {
+        locked(&self.oracles)
     }
 
     pub(crate) fn database(&self) -> MutexGuard<'_, Database> {
         locked(&self.database)
     }
 
+    /// A source of choices of its own.
+    pub(crate) fn fork(&self, name: &str) -> Random {
+        locked(&self.random).fork(name)
+    }
+
+    /// A fault changed what somebody saw.
+    pub(crate) fn active(&self, fault: &'static str) {
+        *locked(&self.active).entry(fault).or_default() += 1;
+    }
+
+    pub(crate) fn activity(&self) -> BTreeMap<&'static str, u64> {
+        let mut all = self.store.active();
+        all.extend(locked(&self.active).iter().map(|(name, count)| (*name, *count)));
+        all
+    }
+
+    /// Something happens that format version 1 cannot tell.
+    pub(crate) fn exempt(&self, exemption: Exemption) {
+        let mut exemptions = locked(&self.exemptions);
+        if !exemptions.contains(&exemption) {
+            exemptions.push(exemption);
+            self.runtime.record(format_args!("exempt: {exemption:?}"));
+            self.oracles().exempt(exemption);
+        }
+    }
+
+    /// What happened in this world that version 1 cannot tell.
+    pub(crate) fn exemptions(&self) -> Vec<Exemption> {
+        locked(&self.exemptions).clone()
+    }
+
     /// Takes note of an invariant that does not hold.
     pub(crate) fn violated(&self, invariant: Invariant, what: impl std::fmt::Display) {
-        self.runtime.record(format_args!("VIOLATED {invariant}: {what}"));
-        self.witness().violations.push((invariant, what.to_string()));
+        self.oracles().violated(invariant, what.to_string());
+        self.end_if_violated();
     }
 
     pub(crate) fn check(&self, holds: bool, invariant: Invariant, what: impl FnOnce() -> String) {
@@ -112,45 +151,214 @@ impl World {
         }
     }
 
+    /// The first invariant that did not hold, unless something happened that excuses it.
+    pub(crate) fn first_violation(&self) -> Option<(Invariant, String)> {
+        let first = self.oracles().first_violation().cloned();
+        let exemptions = self.exemptions();
+        first.filter(|(invariant, _)| !exemptions.iter().any(|it| it.excuses(*invariant)))
+    }
+
+    fn end_if_violated(&self) {
+        let violated = self.oracles().first_violation().is_some();
+        if violated && !self.over.load(Relaxed) && self.first_violation().is_some() {
+            let (invariant, what) = self.first_violation().expect("there is one");
+            self.runtime.record(format_args!("VIOLATED {invariant}: {what}"));
+            self.over.store(true, Relaxed);
+            let waker = locked(&self.on_over).take();
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Waits until something is wrong.
+    async fn broken(&self) {
+        poll_fn(|context| {
+            if self.over.load(Relaxed) {
+                return Poll::Ready(());
+            }
+            *locked(&self.on_over) = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
     pub(crate) fn is_unkind(&self) -> bool {
         self.unkind.load(Relaxed)
     }
 
-    pub(crate) fn process(&self, role: &str) -> Process {
-        let process = self.runtime.process(role);
-        if self.plan.processes.wrong_clocks {
-            let mut random = self.runtime.random(&format!("clock of {}", process.id()));
-            let by = secs(random.u64(..86_400));
-            match random.u32(..3) {
-                0 => process.clock().jump(by),
-                1 => process.clock().jump_back(by),
-                _ => {}
-            }
-        }
-        locked(&self.processes).push((process.clone(), role == "producer"));
+    /// A process of this queue, with what is wrong with its clocks.
+    pub(crate) fn process(self: &Arc<Self>, name: &str, role: Role) -> Process {
+        let process = self.runtime.process(name);
+        self.oracles().started(process.id(), role);
+        let known = Known { process: process.clone(), role, disturbed: false, held: 0 };
+        locked(&self.processes).insert(process.id(), known);
+        clocks::set_wrong(self, &process);
         process
     }
 
     pub(crate) fn is_producer(&self, id: ProcessId) -> bool {
         let processes = locked(&self.processes);
-        processes.iter().any(|(process, is_producer)| process.id() == id && *is_producer)
+        processes.get(&id).is_some_and(|known| matches!(known.role, Role::Producer { .. }))
+    }
+
+    pub(crate) fn is_ours(&self, id: ProcessId) -> bool {
+        locked(&self.processes).contains_key(&id)
     }
 
     pub(crate) fn is_crashed(&self, id: ProcessId) -> bool {
-        let processes = locked(&self.processes);
-        processes.iter().any(|(process, _)| process.id() == id && process.is_crashed())
+        locked(&self.processes).get(&id).is_none_or(|known| known.process.is_crashed())
     }
 
-    pub(crate) fn was_paused(&self, id: ProcessId) -> bool {
-        locked(&self.paused).contains(&id)
+    pub(crate) fn disturb(&self, id: ProcessId) {
+        if let Some(known) = locked(&self.processes).get_mut(&id) {
+            known.disturbed = true;
+        }
+    }
+
+    pub(crate) fn was_disturbed(&self, id: ProcessId) -> bool {
+        locked(&self.processes).get(&id).is_some_and(|known| known.disturbed)
+    }
+
+    /// The youngest processes that have not crashed.
+    pub(crate) fn living(&self) -> Vec<Process> {
+        let processes = locked(&self.processes);
+        let living = processes.values().rev().filter(|known| !known.process.is_crashed());
+        living.take(YOUNGEST).map(|known| known.process.clone()).collect()
+    }
+
+    pub(crate) fn crash(&self, process: &Process) {
+        let loops = self.plan.processes.crash_loops;
+        self.active(match (self.is_producer(process.id()), loops) {
+            (_, true) => "crash-loop",
+            (true, false) => "crash/producer",
+            (false, false) => "crash/consumer",
+        });
+        process.crash();
+    }
+
+    /// Stops a process for a while. Its clocks go on.
+    pub(crate) fn pause(self: &Arc<Self>, process: &Process, duration: Duration, kind: Kind) {
+        let past_grace = duration > self.plan.grace;
+        let is_producer = self.is_producer(process.id());
+        self.active(match (past_grace, is_producer, kind) {
+            (false, true, _) => "pause/producer",
+            (false, false, _) => "pause/consumer",
+            (true, _, Kind::List | Kind::Delete) => "pause-past-grace/collector",
+            (true, true, _) => "pause-past-grace/producer",
+            (true, false, _) => "pause-past-grace/consumer",
+        });
+        self.hold(process);
+        let (world, process) = (Arc::clone(self), process.clone());
+        let _resumed = self.runtime.start(async move {
+            world.runtime.sleep(duration).await;
+            world.release(&process);
+        });
+    }
+
+    /// Lets a process do nothing until it is released as often as it was held.
+    pub(crate) fn hold(&self, process: &Process) {
+        if let Some(known) = locked(&self.processes).get_mut(&process.id()) {
+            known.disturbed = true;
+            known.held += 1;
+        }
+        process.pause();
+    }
+
+    pub(crate) fn release(&self, process: &Process) {
+        let mut processes = locked(&self.processes);
+        let known = processes.get_mut(&process.id()).expect("it was held");
+        known.held -= 1;
+        let is_free = known.held == 0;
+        drop(processes);
+        if is_free {
+            process.resume();
+        }
+    }
+
+    /// A consumer took over.
+    pub(crate) fn took_over(&self, id: ProcessId) {
+        *locked(&self.newest) = Some(id);
+    }
+
+    /// The consumer that took over last.
+    pub(crate) fn newest(&self) -> Option<ProcessId> {
+        *locked(&self.newest)
+    }
+
+    /// A consumer begins to take over, or has done so.
+    pub(crate) fn begins_to_take_over(&self) {
+        if self.initializing.fetch_add(1, Relaxed) > 0 {
+            self.active("racing-consumers");
+        }
+    }
+
+    pub(crate) fn ends_to_take_over(&self) {
+        self.initializing.fetch_sub(1, Relaxed);
+    }
+
+    /// An operator puts something else in the place of the queue, and starts over with it.
+    pub(crate) fn queue_changes(&self, fault: &'static str) {
+        self.active(fault);
+        self.exempt(Exemption::Regrown);
+        self.changed.store(true, Relaxed);
+        self.database().start_over();
+    }
+
+    /// Whether the queue is not what it was.
+    pub(crate) fn queue_was_changed(&self) -> bool {
+        self.changed.load(Relaxed)
+            || matches!(self.plan.theme, Theme::UndetectableDamage | Theme::BrokenStore)
+    }
+
+    pub(crate) fn batch_is_lost(&self) {
+        self.active("batch-deleted-by-lifecycle");
+        self.batch_lost.store(true, Relaxed);
+    }
+
+    /// Whether something was done to this queue that nobody here can make good.
+    pub(crate) fn is_forgiving(&self) -> bool {
+        self.queue_was_changed()
+            || self.batch_lost.load(Relaxed)
+            || !locked(&self.exemptions).is_empty()
+    }
+
+    /// A request was sent.
+    pub(crate) fn requested(&self, request: &Request, kind: Kind, verdict: Verdict) {
+        let sent = self.requests.fetch_add(1, Relaxed) + 1;
+        if sent == self.plan.most_requests {
+            self.unkind.store(false, Relaxed);
+        }
+        if matches!(kind, Kind::List | Kind::Delete) {
+            let newest = *locked(&self.newest);
+            if newest.is_some_and(|newest| newest != request.process) {
+                self.active("two-collectors");
+            }
+            if kind == Kind::List && self.plan.foreign_keys {
+                self.active("foreign-keys");
+            }
+        }
+        let bytes = match &request.operation {
+            crate::Operation::Write { bytes, .. } => *bytes,
+            crate::Operation::Read { .. }
+            | crate::Operation::List { .. }
+            | crate::Operation::Delete { .. } => 0,
+        };
+        let faulty = verdict != Verdict::Pass;
+        self.oracles().asked(request.process, kind, bytes, faulty, request.time);
+        self.end_if_violated();
     }
 
     /// Waits, but not past the end of the unkind time.
     pub(crate) async fn rest(&self, duration: Duration) {
-        let end = self.runtime.elapsed() + duration;
+        let end = (self.runtime.elapsed() + duration).min(self.plan.unkind);
         while self.is_unkind() && self.runtime.elapsed() < end {
             let left = end - self.runtime.elapsed();
-            self.runtime.sleep(left.min(ms(500))).await;
+            self.runtime.sleep(left.min(secs(2))).await;
+        }
+        // Whoever notices it first says so: others may come by in the same moment.
+        if self.runtime.elapsed() >= self.plan.unkind {
+            self.unkind.store(false, Relaxed);
         }
     }
 
@@ -167,68 +375,43 @@ impl World {
         future::or(async { Some(future.await) }, late).await
     }
 
-    /// Pauses processes and sets clocks, at random, as long as the world is unkind.
-    async fn disturb(&self) {
-        let mut random = self.runtime.random("disturbances");
-        while self.is_unkind() {
-            self.rest(ms(random.u64(200..5000))).await;
-            let living: Vec<Process> = locked(&self.processes)
-                .iter()
-                .map(|(process, _)| process.clone())
-                .filter(|process| !process.is_crashed())
-                .collect();
-            let Some(victim) = random.choice(&living) else { continue };
-            if self.plan.processes.pauses && random.bool() {
-                locked(&self.paused).push(victim.id());
-                victim.pause();
-                let longest = if random.u32(..8) == 0 { 200_000 } else { 10_000 };
-                self.rest(ms(random.u64(10..longest))).await;
-                victim.resume();
-            }
-            if self.plan.processes.wrong_clocks {
-                match random.u32(..4) {
-                    0 => victim.clock().jump(secs(random.u64(..300))),
-                    1 => victim.clock().jump_back(secs(random.u64(..300))),
-                    2 => victim.clock().freeze(),
-                    _ => victim.clock().thaw(),
-                }
-            }
-        }
+    /// The run, from its beginning to its end, or to the first thing that is wrong.
+    pub(crate) async fn run(self: &Arc<Self>) {
+        future::or(self.live(), self.broken()).await;
     }
 
     async fn live(self: &Arc<Self>) {
         let rule = faults::install(self);
-        let disturbed = {
-            let world = Arc::clone(self);
-            self.runtime.start(async move { world.disturb().await })
-        };
+        self.observe();
+        foreign::place_keys(self);
+        let others = [
+            self.begin(|world| async move { clocks::disturb(&world).await }),
+            self.begin(|world| async move { operators::meddle(&world).await }),
+            self.begin(|world| async move { foreign::produce(&world).await }),
+        ];
         let slots: Vec<_> = (0..self.plan.producers)
-            .map(|slot| {
-                let world = Arc::clone(self);
-                self.runtime.start(async move { producers::slot(&world, slot).await })
-            })
+            .map(|_| self.begin(|world| async move { producers::slot(&world).await }))
             .collect();
         let consumers: Vec<_> = (0..self.plan.consumers)
-            .map(|slot| {
-                let world = Arc::clone(self);
-                self.runtime.start(async move { consumers::slot(&world, slot).await })
-            })
+            .map(|slot| self.begin(move |world| async move { consumers::slot(&world, slot).await }))
             .collect();
-        self.runtime.sleep(self.plan.unkind).await;
-        self.unkind.store(false, Relaxed);
-        self.runtime.record(format_args!("faults end"));
-        let jitter = self.plan.latency.jitter.map(|jitter| Jitter { slow_one_in: 0, ..jitter });
-        self.store.set_latency(Latency { jitter, ..self.plan.latency });
-        disturbed.await;
+        self.rest(self.plan.unkind).await;
+        self.faults_end();
         // From here on everything is well: whatever was begun must come to its end.
+        let patience = self.plan.grace * 2 + secs(300);
+        for other in others {
+            if self.within(patience, other).await.is_none() {
+                return self.violated(Invariant::Liveness, "what disturbs the world has no end");
+            }
+        }
         for slot in slots {
-            if self.within(secs(200), slot).await.is_none() {
+            if self.within(patience, slot).await.is_none() {
                 return self.violated(Invariant::Liveness, "a producer did not get to its end");
             }
         }
-        let mut last = Vec::new();
+        let mut last: Vec<Alive> = Vec::new();
         for slot in consumers {
-            match self.within(secs(200), slot).await.flatten() {
+            match self.within(patience, slot).await.flatten() {
                 Some(alive) => last.extend(alive),
                 None => {
                     return self.violated(Invariant::Liveness, "a consumer did not end its term");
@@ -239,50 +422,32 @@ impl World {
         self.runtime.sleep(faults::AFTERMATH).await;
         consumers::drain(self).await;
         for alive in last {
-            if self.within(secs(20), alive).await.is_none() {
+            if self.within(patience, alive).await.is_none() {
                 self.violated(Invariant::Fencing, "a fenced consumer does not learn of it");
             }
         }
         drop(rule);
+        self.oracles().end(|process| !self.is_crashed(process));
+        self.end_if_violated();
     }
-}
 
-/// Runs the world of a seed to its end.
-///
-/// # Errors
-///
-/// [`Failure`]: the first invariant that did not hold.
-pub fn run(seed: u64, options: &Options) -> Result<Report, Box<Failure>> {
-    let mut random = SimRuntime::new(seed).random("plan");
-    let plan = Plan::draw(&mut random);
-    let limits = SimOptions {
-        cpu_delay: plan.cpu_delay,
-        step_budget: 3_000_000,
-        keeps_lines: options.keeps_lines,
-        changes: options.changes.iter().map(|it| (it.index, it.value)).collect(),
-        ..SimOptions::default()
-    };
-    let runtime = SimRuntime::with_options(seed, limits);
-    let world = World::new(&runtime, plan);
-    let ended = guard::catch(&format!("seed {seed}"), || {
-        runtime.block_on(world.live());
-        let report = oracles::judge(&world);
-        runtime.shutdown();
-        report
-    });
-    let lines = || match options.keeps_lines {
-        true => runtime.trace(),
-        false => Vec::new(),
-    };
-    let report = ended.map_err(|panic| {
-        let what = panic.to_string();
-        Box::new(Failure { seed, invariant: None, what, lines: lines() })
-    })?;
-    let violations = std::mem::take(&mut world.witness().violations);
-    let first = violations.into_iter().find(|(invariant, _)| !options.without.contains(invariant));
-    let Some((invariant, what)) = first else { return Ok(Report { lines: lines(), ..report }) };
-    let mut lines = lines();
-    let at = lines.iter().position(|line| line.contains("VIOLATED"));
-    lines.truncate(at.map_or(lines.len(), |at| at + 1));
-    Err(Box::new(Failure { seed, invariant: Some(invariant), what, lines }))
+    fn begin<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+        self: &Arc<Self>,
+        life: impl FnOnce(Arc<Self>) -> F,
+    ) -> crate::Join<T> {
+        self.runtime.start(life(Arc::clone(self)))
+    }
+
+    fn faults_end(&self) {
+        self.unkind.store(false, Relaxed);
+        self.runtime.record(format_args!("faults end"));
+        let jitter = self.plan.latency.jitter.map(|jitter| Jitter { slow_one_in: 0, ..jitter });
+        self.store.set_latency(Latency { jitter, ..self.plan.latency });
+    }
+
+    /// Shows the oracles every change of the store as it happens.
+    fn observe(&self) {
+        let oracles = Arc::clone(&self.oracles);
+        self.store.observe(move |applied| locked(&oracles).applied(applied));
+    }
 }

@@ -1,0 +1,88 @@
+//! What is wrong with clocks and timers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::Process;
+
+use super::exemption::Exemption;
+use super::plan::Theme;
+use super::world::World;
+use super::{ms, secs};
+
+/// Clocks that are wrong from the beginning: each process has its own.
+pub(crate) fn set_wrong(world: &Arc<World>, process: &Process) {
+    if !world.is_unkind() {
+        return;
+    }
+    let clocks = &world.plan.clocks;
+    let mut random = world.fork("clock");
+    if clocks.skews {
+        world.active("skew-a-day");
+        let by = secs(random.u64(..86_400));
+        if random.bool() {
+            process.clock().jump(by);
+        } else {
+            process.clock().jump_back(by);
+        }
+    }
+    if clocks.drifts {
+        world.active("drift");
+        let rate = i32::try_from(random.u32(0..400)).expect("it is small") - 200;
+        process.clock().set_drift(rate);
+    }
+    if clocks.timers_late > Duration::ZERO {
+        world.active("timer-late");
+        process.set_timer_errors(Duration::ZERO, clocks.timers_late);
+    }
+}
+
+/// Clocks that become wrong, one at a time, as long as the world is unkind.
+pub(crate) async fn disturb(world: &Arc<World>) {
+    let clocks = world.plan.clocks.clone();
+    let freezes_both = world.plan.theme == Theme::BothClocksFrozen;
+    if !(clocks.jumps_forward || clocks.jumps_back || clocks.freezes || freezes_both) {
+        return;
+    }
+    let mut random = world.fork("disturbances");
+    loop {
+        world.rest(ms(random.u64(500..8000))).await;
+        if !world.is_unkind() {
+            return;
+        }
+        let living = world.living();
+        let Some(victim) = random.choice(&living) else { continue };
+        let by = secs(random.u64(1..300));
+        match random.u32(..4) {
+            0 if clocks.jumps_forward => {
+                world.active("jump-forward");
+                world.disturb(victim.id());
+                victim.clock().jump(by);
+            }
+            1 if clocks.jumps_back => {
+                world.active("jump-back");
+                victim.clock().jump_back(by);
+            }
+            2 if clocks.freezes => {
+                world.active("frozen-wall-clock");
+                victim.clock().freeze();
+                world.rest(ms(random.u64(100..20_000))).await;
+                victim.clock().thaw();
+            }
+            3 if freezes_both => {
+                world.active("both-clocks-frozen");
+                world.exempt(Exemption::FrozenClocks);
+                // Suspended: neither clock counts the time that it sleeps.
+                let duration = world.plan.grace + ms(random.u64(100..20_000));
+                victim.clock().freeze();
+                victim.freeze_monotonic();
+                world.hold(victim);
+                world.runtime.sleep(duration).await;
+                victim.clock().thaw();
+                victim.thaw_monotonic();
+                world.release(victim);
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What is not of this project, or not of this queue: producers that follow none of our rules, and other people's objects.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use buffer_core::format::{Compression, Manifest, Metadata, NewEntry, encode_batch};
+use buffer_core::{Condition, Location, ReadOutcome, WriteOutcome};
+use buffer_driver::Store as _;
+use bytes::Bytes;
+
+use super::exemption::Exemption;
+use super::oracles::{Role, entry};
+use super::plan::Theme;
+use super::world::World;
+use super::{Random, manifest, ms};
+
+/// A ULID, as names of batches have it: 48 bits of time, 80 of chance.
+pub(crate) fn ulid(millis: u64, chance: u128) -> String {
+    const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let value = (u128::from(millis) << 80) | (chance & ((1 << 80) - 1));
+    (0..26)
+        .rev()
+        .map(|digit| {
+            let index = usize::try_from((value >> (digit * 5)) & 31).expect("it is small");
+            char::from(DIGITS[index])
+        })
+        .collect()
+}
+
+/// Lays objects about that look like the queue's and are not: a nested queue, copies, notes.
+pub(crate) fn place_keys(world: &Arc<World>) {
+    if !world.plan.foreign_keys {
+        return;
+    }
+    let mut random = world.fork("foreign keys");
+    let name = ulid(1, u128::from(random.u64(..)));
+    let record = entry::make(u64::MAX, 0, 3);
+    let batch =
+        encode_batch([&record].into_iter(), Compression::None).expect("it is short").concat();
+    let nested = Location::from(format!("ingest/nested/{name}.batch"));
+    let entries = [NewEntry { location: &nested, metadata: &[] }];
+    let listed = Manifest::absent().append(&entries).expect("it is short").to_rope().concat();
+    world.store.put_raw(&nested, batch.clone());
+    world.store.put_raw(&Location::from("ingest/nested/manifest"), listed.clone());
+    world.store.put_raw(&Location::from("ingest/manifest.bak"), listed);
+    let lower = name.to_lowercase();
+    let like_batches = [
+        format!("ingest/{name}.batch.bak"),
+        format!("ingest/{lower}.batch"),
+        format!("ingest/{}.batch", &name[1..]),
+        format!("ingest/.{name}.batch.lock"),
+        format!("ingestion/{name}.batch"),
+        "ingest/notes.txt".to_owned(),
+    ];
+    for key in like_batches {
+        world.store.put_raw(&Location::from(key), batch.clone());
+    }
+}
+
+/// How long it waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Lists whatever it uploaded, whenever it likes: it knows no age, and tries again for ever.
+pub(crate) async fn produce(world: &Arc<World>) {
+    if world.plan.theme != Theme::ForeignProducers {
+        return;
+    }
+    let mut random = world.fork("foreign producer");
+    let process = world.process("foreign", Role::Foreign);
+    let world_too = Arc::clone(world);
+    let _running = process.start(async move { run(&world_too, &mut random).await }).await;
+}
+
+async fn run(world: &Arc<World>, random: &mut Random) {
+    let longest = u64::try_from(world.plan.grace.as_millis()).expect("it is short") * 2;
+    for _ in 0..random.u32(1..8) {
+        world.rest(ms(random.u64(0..3000))).await;
+        let now = 1_704_067_200_000
+            + u64::try_from(world.runtime.elapsed().as_millis()).expect("it fits");
+        let name = ulid(now, u128::from(random.u64(..)));
+        let location = Location::from(format!("ingest/{name}.batch"));
+        let record = entry::make(u64::MAX, 0, random.usize(0..9));
+        let batch = encode_batch([&record].into_iter(), Compression::None).expect("it is short");
+        let written = world.store.write(&location, batch, Condition::Absent);
+        let written = world.within(PATIENCE, written).await;
+        if !matches!(written, Some(Ok(WriteOutcome::Stored(_)))) {
+            continue;
+        }
+        if random.u32(..3) == 0 {
+            world.rest(ms(random.u64(0..longest))).await;
+        }
+        world.exempt(Exemption::ForeignProducers);
+        world.active("foreign-producer");
+        for _ in 0..20 {
+            let listed = world.within(PATIENCE, list(world, &location)).await;
+            if listed == Some(true) {
+                break;
+            }
+            world.runtime.sleep(ms(random.u64(10..500))).await;
+        }
+    }
+}
+
+/// Adds a batch to the manifest as it is now; says whether it is there.
+async fn list(world: &World, location: &Location) -> bool {
+    let Ok(read) = world.store.read(&manifest(), None).await else { return false };
+    let (before, condition) = match read {
+        ReadOutcome::Found(object) => match Manifest::parse(&manifest(), object.bytes) {
+            Ok(before) => (before, Condition::Version(object.version)),
+            Err(_) => return false,
+        },
+        ReadOutcome::Missing => (Manifest::absent(), Condition::Absent),
+        ReadOutcome::NotModified => return false,
+    };
+    let item = Metadata { start_index: 0, ingestion_time_ms: 1, payload: Bytes::new() };
+    let entries = [NewEntry { location, metadata: &[item] }];
+    let after = before.append(&entries).expect("it is short");
+    let written = world.store.write(&manifest(), after.to_rope(), condition).await;
+    matches!(written, Ok(WriteOutcome::Stored(_)))
+}

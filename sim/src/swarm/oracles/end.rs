@@ -1,0 +1,92 @@
+//! What is looked at when a run is over: nothing may be left.
+
+use super::{Oracles, Outcome};
+use crate::ProcessId;
+use crate::swarm::Invariant::{BoundedRequests, LiveCollection, Liveness, NoLoss};
+use crate::swarm::exemption::Exemption;
+
+impl Oracles {
+    /// The world has settled, and a last consumer has drained the queue.
+    pub(crate) fn end(&mut self, is_alive: impl Fn(ProcessId) -> bool) {
+        self.check_outcomes(is_alive);
+        self.check_delivered();
+        self.check_orphans();
+        self.check_budgets();
+    }
+
+    /// Every submission that was taken has an outcome, if its process lives.
+    fn check_outcomes(&mut self, is_alive: impl Fn(ProcessId) -> bool) {
+        let open = self
+            .submissions
+            .iter()
+            .position(|it| it.taken.is_some() && it.outcome.is_none() && is_alive(it.process));
+        if let Some(number) = open {
+            self.violated(Liveness, format!("{number} has no outcome"));
+        }
+    }
+
+    fn check_delivered(&mut self) {
+        let left = self
+            .batches
+            .iter()
+            .find(|it| !it.places.is_empty() && it.stored.is_none() && !it.lost && !it.foreign);
+        if let Some(batch) = left {
+            let what =
+                format!("{}, listed as {:?}, was not delivered", batch.location, batch.places);
+            self.violated(NoLoss, what);
+        }
+        let lost = self.submissions.iter().position(|it| {
+            it.outcome == Some(Outcome::Durable)
+                && it
+                    .batch
+                    .and_then(|batch| self.batches.get(batch))
+                    .is_none_or(|batch| batch.stored.is_none() && !batch.lost)
+        });
+        if let Some(number) = lost {
+            self.violated(NoLoss, format!("{number} is durable, and was not delivered"));
+        }
+    }
+
+    /// Nothing that could be collected is left, once a collector had the time for it.
+    fn check_orphans(&mut self) {
+        let Some(within) = self.rules.collected_within else { return };
+        if self.is_exempt(Exemption::ForeignProducers) {
+            return;
+        }
+        let bound = self.rules.grace + self.rules.time_grain * 2 + within;
+        let bound = i64::try_from(bound.as_millis()).unwrap_or(i64::MAX);
+        let first = self.manifest.first();
+        let left = self.batches.iter().find(|it| {
+            let listed = it.places.last().is_some_and(|place| *place >= first);
+            !it.deleted && !listed && self.manifest_modified.saturating_sub(it.uploaded) > bound
+        });
+        if let Some(batch) = left {
+            let age = self.manifest_modified - batch.uploaded;
+            let what =
+                format!("{} is still there, {age} ms older than the manifest", batch.location);
+            self.violated(LiveCollection, what);
+        }
+    }
+
+    /// What producers asked for is bounded by what they achieved, and by what was done to them.
+    fn check_budgets(&mut self) {
+        let totals = self.totals;
+        let epochs = self.manifest.epoch;
+        let most = totals.batches * 5 + totals.faults * 8 + epochs * 2 + 100;
+        if totals.producer_requests > most {
+            let what = format!(
+                "{} requests of producers for {} batches and {} faults",
+                totals.producer_requests, totals.batches, totals.faults
+            );
+            self.violated(BoundedRequests, what);
+        }
+        let most = totals.taken_bytes * 3 + (totals.faults + 20) * totals.largest_batch;
+        if totals.sent_bytes > most + totals.batches * 64 {
+            let what = format!(
+                "{} bytes of batches were sent for {} bytes of entries",
+                totals.sent_bytes, totals.taken_bytes
+            );
+            self.violated(BoundedRequests, what);
+        }
+    }
+}
