@@ -69,8 +69,8 @@ fn what_was_never_listed_is_found_and_deleted() {
     assert_eq!(world.take_log(), ["read whole", "list ingest after None"], "nothing is left");
 }
 
-/// 1. A batch lies long in the queue's store before it is listed. 2. A sweep could take it
-/// before its name is forgotten. 3. Then its name comes up, and it would be deleted once more.
+// 1. A batch lies long in the queue's store before it is listed. 2. A sweep could take it
+// before its name is forgotten. 3. Then its name comes up, and it would be deleted once more.
 #[test]
 fn nothing_is_deleted_twice() {
     let mut world = World::new();
@@ -458,8 +458,8 @@ fn closing_stops_it_before_each_of_its_steps() {
     }
 }
 
-/// 1. A chunk is being deleted, and more are to follow. 2. The consumer is closed, and has
-/// something to dequeue first. 3. The reply comes.
+// 1. A chunk is being deleted, and more are to follow. 2. The consumer is closed, and has
+// something to dequeue first. 3. The reply comes.
 #[test]
 fn closing_leaves_the_other_chunks_alone() {
     let (mut world, _) = with_an_orphan();

@@ -6,8 +6,10 @@
 //! crash. A [`SimStore`] belongs to the world, not to a process: a request that
 //! it has accepted takes its course, whatever becomes of the one who asked.
 //!
-//! Every random choice comes from the seed, so that the same seed gives the same
-//! [`trace`](SimRuntime::trace_hash).
+//! Every choice comes from the seed by way of a [`Random`] and is numbered, so that
+//! the same seed gives the same [`trace`](SimRuntime::trace_hash), and so that one
+//! choice can be [made otherwise](SimOptions::changes). What a [`Verdict`] did to a
+//! request counts as [active](SimStore::active) only if somebody saw the difference.
 //!
 //! ```
 //! use std::time::Duration;

@@ -40,20 +40,17 @@ impl Trace {
 
     /// Adds to the hash. `kind` keeps what means different things apart.
     pub(crate) fn note<const N: usize>(&mut self, kind: u8, values: [u64; N]) {
-        self.add(&[kind]);
-        for value in values {
-            // Byte order is spelled out: a trace hash is the same on every machine.
-            self.add(&value.to_le_bytes());
-        }
-    }
-
-    fn add(&mut self, bytes: &[u8]) {
-        if self.filled + bytes.len() > BLOCK {
+        if self.filled + 1 + N * 8 > BLOCK {
             self.hash = xxh3_64_with_seed(&self.block[..self.filled], self.hash);
             self.filled = 0;
         }
-        self.block[self.filled..self.filled + bytes.len()].copy_from_slice(bytes);
-        self.filled += bytes.len();
+        let place = &mut self.block[self.filled..self.filled + 1 + N * 8];
+        place[0] = kind;
+        for (place, value) in place[1..].chunks_exact_mut(8).zip(values) {
+            // Byte order is spelled out: a trace hash is the same on every machine.
+            place.copy_from_slice(&value.to_le_bytes());
+        }
+        self.filled += 1 + N * 8;
     }
 
     pub(crate) fn lines(&self) -> &[String] {

@@ -79,6 +79,14 @@
 //! and resumes with `initialize(Some(last_stored_sequence))`, gets every entry
 //! exactly once.
 //!
+//! # What is deleted
+//!
+//! While it runs, a consumer deletes batches that were dequeued, or uploaded and
+//! never listed, once no producer can list them any more: see
+//! [`ConsumerConfig::gc_enabled`], `gc_interval` and `gc_grace_period`. The grace
+//! period must be the same for all who use a queue, and two queues must not
+//! share a [`ConsumerConfig::data_path_prefix`]: format version 1 can check neither.
+//!
 //! # Stores
 //!
 //! [`ProducerConfig::store`] and [`ConsumerConfig::store`] name a directory (by

@@ -245,3 +245,43 @@ fn a_corrupt_manifest_is_told_soon() {
     ran.expect_error(&["ingest/manifest is corrupt at byte 0"]);
     assert!(start.elapsed() < std::time::Duration::from_secs(30), "{:?}", start.elapsed());
 }
+
+/// Goal: a consumer that runs deletes what it has consumed, unless it is told not to.
+#[cfg(unix)]
+#[test]
+fn what_was_consumed_is_deleted_while_it_runs() {
+    let grace = ["--gc-grace-period", "1s"];
+    let produce = |queue: &Queue, line: &[u8]| {
+        let args = [&["produce", queue.name(), "--delivery-timeout", "400ms"], &grace[..]].concat();
+        run(&args, line).expect(0);
+    };
+    for extra in [&[][..], &["--no-gc"], &["--no-ack"]] {
+        let queue = Queue::new();
+        produce(&queue, b"one\n");
+        // The manifest is to change when the batch is older than the grace period.
+        let args = [&["consume", queue.name(), "-f", "--gc-interval", "100ms"], &grace[..], extra];
+        let child = cli_support::spawn_consumer(&args.concat());
+        std::thread::sleep(std::time::Duration::from_millis(1200));
+        produce(&queue, b"two\n");
+        let first_is_gone = || queue.batches().len() == 1;
+        if extra.is_empty() {
+            cli_support::until("the first batch is deleted", first_is_gone);
+        } else {
+            std::thread::sleep(std::time::Duration::from_secs(2));
+            assert_eq!(queue.batches().len(), 2, "{extra:?}");
+        }
+        cli_support::signal(&child, "INT");
+        assert!(cli_support::wait(child).expect(130).text().starts_with("one\n"));
+    }
+}
+
+#[test]
+fn a_grace_period_that_is_too_short_for_the_producer_is_refused() {
+    let queue = Queue::new();
+    let ran = run(&["produce", queue.name(), "--gc-grace-period", "1m"], b"x\n").expect(2);
+    ran.expect_error(&["delivery_timeout", "half of `gc_grace_period`"]);
+    let queue = Queue::holding(&[b"x\n"]);
+    run(&["consume", queue.name(), "--gc-interval", "0s"], b"")
+        .expect(2)
+        .expect_error(&["gc_interval"]);
+}

@@ -93,9 +93,13 @@ impl Repeats {
             (*sequence < first || by_time)
                 && shown.is_some_and(|shown| modified.saturating_since(shown) > grace)
         };
+        // One look tells whether there are enough: all that come before would be past as well.
+        let enough = if thoroughly { 1 } else { self.order.len().div_ceil(8).max(1) };
+        if !self.order.get(enough - 1).as_ref().is_some_and(past) {
+            return forgotten;
+        }
         let candidates = self.order.iter().take_while(past).count();
-        let is_worth_it = thoroughly || candidates * 8 >= self.order.len();
-        if candidates == 0 || !is_worth_it {
+        if candidates < enough {
             return forgotten;
         }
         let listed = Listed::in_manifest(manifest);

@@ -349,7 +349,8 @@ impl Consumer {
             held = held.saturating_add(expected);
             slot.stage = Stage::Fetching;
             let sequence = slot.descriptor.sequence;
-            let location = slot.descriptor.location.clone();
+            let named = if crate::planted!(WrongBatchFetched) { 0 } else { index };
+            let location = self.window[named].descriptor.location.clone();
             let timeout = self.config.request_timeout;
             self.command(Purpose::Fetch(sequence), |ticket| {
                 Command::ReadBatch(ReadBatch { location, timeout, ticket })
@@ -423,8 +424,6 @@ impl Consumer {
         result: Result<Vec<Bytes>, FormatError>,
     ) {
         let manifest = self.config.manifest_path.clone();
-        let first = self.window.front().filter(|_| crate::planted!(RepliesMixedUp));
-        let sequence = first.map_or(sequence, |slot| slot.descriptor.sequence);
         let is_first_ready = self.window.front().is_none_or(Slot::is_ready);
         let Some(slot) = self.slot_mut(sequence) else { return };
         let checked = result.and_then(|entries| {

@@ -11,7 +11,7 @@ table! {
         TimeoutTakenForSuccess => ("I4+I1", "a swap that timed out is told as durable"),
         SettledBeforeSwap => ("I4+I1", "batches are told durable when their swap is sent"),
         OnlyFirstOfGroupLookedFor => ("I5", "of a group that was swapped together only the first is looked for"),
-        JudgeOffByOne => ("I5+I4+I10", "case 3 is believed one place too far: a dequeued swap counts as one that did not happen"),
+        JudgeOffByOne => ("I4+I10", "case 3 is believed one place too far: a dequeued swap counts as one that did not happen"),
         MayStillTakenAsDidNot => ("I4+I1+I5", "a swap that may still land is taken for one that did not happen"),
         ReuploadInCase2 => ("I10+I5", "a batch whose swap may still land is uploaded and listed under a new name"),
         ReuploadInCase4 => ("I10+I5", "a batch of which version 1 cannot tell is uploaded and listed under a new name"),
@@ -25,9 +25,9 @@ table! {
         RollbackAccepted => ("I6+I8", "a producer goes on from a manifest that was put back to an earlier state"),
         OldBatchListed => ("I12+I1", "a batch is listed however long ago it was uploaded"),
         LocationEncodedTwice => ("I1", "a batch is stored under its key encoded once more, and listed under the plain one"),
-        UploadConflictTakenForStored => ("I1", "an upload that was refused counts as stored"),
+        UploadConflictTakenForStored => ("I1+I14", "an upload that was refused counts as stored"),
         // The producer: effort.
-        TransientErrorEndsBatch => ("I14", "one transient error of an upload ends the batch, long before its time"),
+        TransientErrorEndsBatch => ("I4", "one transient error of an upload ends the batch, long before its time"),
         RetryWithoutBackoff => ("I16", "a failed request about the manifest is tried again at once"),
         UploadRetriedWithoutBackoff => ("I16", "a failed upload is tried again at once"),
         NoPauseAfterConflict => ("I16", "after a conflict the next swap is tried at once"),
@@ -46,18 +46,18 @@ table! {
         EpochAdoptedAfterUnknown => ("I9", "an epoch counts as ours although its swap was not answered with success"),
         DequeueWithoutEpochCheck => ("I9", "a consumer goes on dequeuing under the epoch of another"),
         ZombieDequeue => ("I9+I6", "a fenced consumer puts its own old contents onto the version that it finds"),
-        ResumeAtStored => ("I10", "a consumer resumes at the stored sequence in place of after it"),
+        ResumeAtStored => ("I10+I5", "a consumer resumes at the stored sequence in place of after it"),
         // The consumer: acknowledgements.
         FirstAckUnchecked => ("I11", "the first acknowledgement of a consumer may name what was never handed out"),
         GapInAcksAccepted => ("I11", "an acknowledgement out of order acknowledges all before it"),
-        DequeueOneTooFar => ("I11", "one batch more is dequeued than was acknowledged"),
+        DequeueOneTooFar => ("I11+I6", "one batch more is dequeued than was acknowledged"),
         FailedDequeueNotRetried => ("I14", "a dequeue without success is not tried again"),
         RepeatDequeuedAlone => ("I11", "a dropped repeat is dequeued without a later batch that was acknowledged"),
         // The consumer: batches.
         RepeatNotDropped => ("I5", "a batch that was taken under a lower sequence is handed out again"),
         RepeatsForgottenByTime => ("I5", "the name of a taken batch is forgotten by time alone"),
         CursorMovedBeforeFetch => ("I10+I2+I11", "a batch whose fetch failed for now is passed over"),
-        RepliesMixedUp => ("I8+I10+I3", "what was fetched for one batch is put in the place of the first"),
+        WrongBatchFetched => ("I8+I3+I10", "what is fetched for a batch is the object of the first one ahead"),
         SkipRefused => ("I14", "there is no way past a batch that is missing or corrupt"),
         PrefetchUnbounded => ("I15", "any number of batches is fetched ahead"),
         PollWithoutRest => ("I16", "the manifest is read again as soon as it was read"),
@@ -66,7 +66,7 @@ table! {
         RecordCountUnchecked => ("I17", "records past the count that the footer names are dropped without a word"),
         SequenceOrderUnchecked => ("I17", "sequences of a manifest that repeat or descend are taken as they come"),
         // The driver.
-        RequestsWaitForEver => ("I14", "a request without an answer is waited for without end"),
+        RequestsWaitForEver => ("I14+I9", "a request without an answer is waited for without end"),
         LocalSecondWriteFails => ("I14", "the local directory fails every swap but the first write"),
     }
 }

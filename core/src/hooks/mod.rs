@@ -117,31 +117,27 @@ pub use off::{is_planted, reached};
 mod on {
     extern crate std;
 
-    use std::cell::{Cell, RefCell};
+    use std::cell::Cell;
     use std::thread_local;
     use std::vec::Vec;
 
     use super::{Bug, Point};
 
     thread_local! {
-        static REACHED: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+        static REACHED: [Cell<u64>; Point::ALL.len()] =
+            const { [const { Cell::new(0) }; Point::ALL.len()] };
         static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
     }
 
     /// Counts a place.
     pub fn reached(point: Point) {
-        REACHED.with_borrow_mut(|counts| {
-            counts.resize(Point::ALL.len(), 0);
-            counts[point as usize] += 1;
-        });
+        REACHED.with(|counts| counts[point as usize].update(|count| count + 1));
     }
 
     /// How often each place was reached on this thread since this was last asked, in the order of [`Point::ALL`].
     #[must_use]
     pub fn take_reached() -> Vec<u64> {
-        let mut counts = REACHED.take();
-        counts.resize(Point::ALL.len(), 0);
-        counts
+        REACHED.with(|counts| counts.iter().map(Cell::take).collect())
     }
 
     /// Plants a bug on this thread in place of the one before, or none.

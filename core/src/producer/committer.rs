@@ -484,7 +484,7 @@ impl Producer {
                 self.settle_attempt(&attempt);
             }
             Some(Proof::MayStill) if crate::planted!(ReuploadInCase2) => {
-                self.end_attempt(now, Proof::DidNot);
+                self.end_attempt(now, Proof::MayStill);
             }
             Some(Proof::MayStill) => {
                 crate::sometimes!(JudgedMayStill);
@@ -523,7 +523,7 @@ impl Producer {
             let batch = &mut self.pipeline[index];
             let (_, began) = batch.upload.as_ref().expect("it was uploaded");
             let is_old = now.age_of(*began) >= half_grace;
-            let under_new_name = crate::planted!(ReuploadInCase2)
+            let under_new_name = (crate::planted!(ReuploadInCase2) && proof == Proof::MayStill)
                 || (crate::planted!(ReuploadInCase4) && proof == Proof::CannotTell);
             if under_new_name {
                 batch.doubt = Doubt::None;

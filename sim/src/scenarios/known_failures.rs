@@ -372,6 +372,31 @@ pub(super) fn failure_17_metadata_past_the_end_of_its_batch_is_refused() {
     });
 }
 
+/// 17, continued: a footer that counts fewer records than there are.
+pub(super) fn failure_17_a_batch_with_more_records_than_its_footer_says_is_refused() {
+    let queue = Queue::new(1);
+    queue.runtime.block_on(async {
+        let producer = queue.producer(&by_hand());
+        for number in 0..3 {
+            produce(&producer, number.to_string()).await;
+        }
+        producer.flush().await.expect("all is well");
+        let location = location_of(&queue, 0);
+        let mut bytes = queue.store.object(&location).expect("it is there").bytes.to_vec();
+        // The footer ends with the count, four bytes, and the version, two.
+        let count = bytes.len() - 6;
+        assert_eq!(bytes[count..count + 4], 3_u32.to_le_bytes());
+        bytes[count] = 2;
+        queue.store.put_raw(&location, bytes);
+        let consumer = queue.consumer(&ConsumerConfig::default());
+        consumer.initialize(None).await.expect("it is free");
+        let error = consumer.next_batch().await.expect_err("two records, and then more bytes");
+        let NextError::BatchCorrupt { source, .. } = &error else { panic!("{error}") };
+        assert_eq!(source.object, location, "{error}");
+        assert!(!source.to_string().contains("metadata"), "the count alone tells: {source}");
+    });
+}
+
 /// 18. One batch is missing: the consumer is told which, and can go past it.
 pub(super) fn failure_18_a_missing_batch_can_be_skipped_on_the_callers_word() {
     let queue = Queue::new(1);

@@ -19,11 +19,14 @@ pub(super) fn failure_01_a_swap_that_is_sent_again_does_not_list_a_batch_twice()
 /// Goal: a swap that was applied and whose reply was lost is a success, and nobody is told otherwise.
 pub(super) fn failure_02_a_lost_reply_is_not_a_failure() {
     lose_three_replies(Verdict::ApplyThenFail(Transient));
+    // No answer at all: the producer's own time-out ends it.
+    lose_three_replies(Verdict::ApplyThenLoseReply);
 }
 
 fn lose_three_replies(verdict: Verdict) {
     let queue = Queue::new(1);
-    let producer = queue.producer(&one_by_one());
+    let config = ProducerConfig { request_timeout: secs(2), ..one_by_one() };
+    let producer = queue.producer(&config);
     let lost = Arc::new(Mutex::new(0));
     let rule = queue.store.fault({
         let lost = Arc::clone(&lost);

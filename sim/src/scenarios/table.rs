@@ -8,53 +8,69 @@ use super::Scenario;
 macro_rules! each_scenario {
     ($then:ident) => {
         $then! {
-            lost_replies::failure_01_a_swap_that_is_sent_again_does_not_list_a_batch_twice(1) []
+            lost_replies::failure_01_a_swap_that_is_sent_again_does_not_list_a_batch_twice(1) [AppendTwiceAfterConflict]
                 "A swap takes effect, the client library sends it again and is told of a conflict.",
-            lost_replies::failure_02_a_lost_reply_is_not_a_failure(2) []
+            lost_replies::failure_02_a_lost_reply_is_not_a_failure(2) [TimeoutTakenForFailure]
                 "A swap takes effect and its reply is lost: nobody is told that it failed.",
-            known_failures::failure_04_a_deleted_manifest_is_an_error_for_everyone_who_saw_it(4) []
+            collecting::failure_03_a_batch_is_not_listed_after_it_was_collected(3) [OldBatchListed]
+                "A producer is suspended between upload and swap, and the batch is collected.",
+            known_failures::failure_04_a_deleted_manifest_is_an_error_for_everyone_who_saw_it(4) [SequenceRestartedOnMissingManifest, MissingManifestTakenForUnchanged]
                 "The manifest is deleted: nobody starts again at sequence 0 as if nothing had been.",
-            known_failures::failure_05_only_what_was_handed_out_can_be_acknowledged(5) []
+            known_failures::failure_05_only_what_was_handed_out_can_be_acknowledged(5) [FirstAckUnchecked, GapInAcksAccepted]
                 "A fresh consumer acknowledges what it never got, and nothing is dropped.",
-            known_failures::failure_06_a_flipped_byte_in_a_footer_is_a_typed_error(6) []
+            known_failures::failure_06_a_flipped_byte_in_a_footer_is_a_typed_error(6) [FooterCountTrusted]
                 "Each byte of a batch's footer is flipped in turn.",
-            known_failures::failure_08_thirty_two_producers_need_few_swaps_for_each_batch(8) []
+            known_failures::failure_08_thirty_two_producers_need_few_swaps_for_each_batch(8) [NoGroupCommit, NoPauseAfterConflict]
                 "Thirty-two producers share one manifest for a minute.",
-            known_failures::failure_12_a_local_directory_takes_more_than_one_write(12) []
+            collecting::failure_09_the_batches_of_a_queue_below_are_not_collected(9) []
+                "A second queue, and foreign objects, under the prefix of the first.",
+            collecting::failure_10_a_wrong_manifest_path_costs_no_backlog(10) []
+                "A consumer with a wrong manifest path, beside a backlog.",
+            collecting::failure_11_a_fenced_consumers_collector_stops_with_it(11) []
+                "A consumer is fenced and closed while there is something to collect.",
+            known_failures::failure_12_a_local_directory_takes_more_than_one_write(12) [LocalSecondWriteFails]
                 "A local directory takes a second write, and a hundredth.",
-            outages::failure_13_errors_that_pass_cost_nothing_but_time(13) []
+            outages::failure_13_errors_that_pass_cost_nothing_but_time(13) [TransientErrorEndsBatch, RequestsWaitForEver]
                 "Every kind of request fails for a moment, in every way that passes.",
-            pipeline::failure_14_the_flush_timer_fires_on_time_however_busy_the_callers_are(14) []
+            pipeline::failure_14_the_flush_timer_fires_on_time_however_busy_the_callers_are(14) [FlushTimerStarved]
                 "Callers keep the producer busy, and the flush timer fires on time.",
-            outages::failure_15_a_background_failure_is_reported_by_flush_and_by_close(15) []
+            outages::failure_15_a_background_failure_is_reported_by_flush_and_by_close(15) [BackgroundFailureNotTold]
                 "What the flush timer's batch met is reported by flush and by close.",
-            known_failures::failure_16_awkward_prefixes_are_found_again(16) []
+            known_failures::failure_16_awkward_prefixes_are_found_again(16) [LocationEncodedTwice]
                 "Prefixes with characters that some client would encode, in two kinds of store.",
-            known_failures::failure_17_a_manifest_that_contradicts_itself_is_refused(17) []
+            known_failures::failure_17_a_manifest_that_contradicts_itself_is_refused(17) [SequenceOrderUnchecked]
                 "Manifests whose sequences repeat, descend, have a gap, or contradict the footer.",
+            known_failures::failure_17_a_batch_with_more_records_than_its_footer_says_is_refused(17) [RecordCountUnchecked]
+                "A batch whose footer counts one record too few.",
             known_failures::failure_17_metadata_past_the_end_of_its_batch_is_refused(17) []
                 "Another batch's bytes under the name of one whose metadata needs more records.",
-            known_failures::failure_18_a_missing_batch_can_be_skipped_on_the_callers_word(18) []
+            known_failures::failure_18_a_missing_batch_can_be_skipped_on_the_callers_word(18) [SkipRefused]
                 "One batch is gone: the consumer is told which, and can go past it.",
-            known_failures::failure_19_a_failed_dequeue_is_tried_again(19) []
+            known_failures::failure_19_a_failed_dequeue_is_tried_again(19) [FailedDequeueNotRetried]
                 "The acknowledgement that triggers a dequeue cannot fail by it.",
-            known_failures::a_manifest_that_was_rolled_back_is_an_error_for_everyone_who_saw_it() []
+            known_failures::a_manifest_that_was_rolled_back_is_an_error_for_everyone_who_saw_it() [RollbackAccepted]
                 "The manifest is put back to an older state.",
             known_failures::one_stale_reading_is_no_rollback() []
                 "A stale reading is looked at again before anything is said.",
             lost_replies::a_thousand_submissions_survive_random_lost_replies() []
                 "A third of all writes take effect and are reported as errors or conflicts.",
-            lost_replies::a_batch_dequeued_before_its_producer_looked_is_repeated_to_nobody() []
+            lost_replies::a_batch_dequeued_before_its_producer_looked_is_repeated_to_nobody() [RepeatNotDropped, ReuploadInCase4]
                 "Case 4: a batch is dequeued before its producer looks, listed again, and dropped.",
             lost_replies::a_swap_that_may_still_land_is_sent_again_unchanged() []
                 "Case 2: a swap that lands late meets the same swap sent again.",
-            lost_replies::a_swap_that_lands_after_the_deadline_was_called_unknown() []
+            lost_replies::a_swap_that_lands_after_the_deadline_was_called_unknown() [FailedSaidInCase2]
                 "A swap lands after its batch was given up, which was called unknown.",
+            collecting::a_producer_paused_for_longer_than_the_grace_period_says_not_delivered() []
+                "A producer is paused between upload and swap, and its monotonic clock goes on.",
+            collecting::what_nobody_needs_is_deleted_and_nothing_else() []
+                "Batches that were dequeued, and one whose producer died before its swap.",
+            collecting::on_an_idle_queue_nothing_is_deleted_until_the_manifest_changes() []
+                "An orphan beside a manifest that nobody changes.",
             fencing::of_two_consumers_that_race_to_start_one_goes_on() []
                 "Two consumers start at once, a hundred times, while replies get lost.",
-            fencing::a_lost_reply_to_the_take_over_never_gives_two_owners() []
+            fencing::a_lost_reply_to_the_take_over_never_gives_two_owners() [EpochAdoptedAfterUnknown]
                 "Two consumers send the same take-over, and the reply to the first is lost.",
-            fencing::a_fenced_consumer_stops_and_changes_nothing_more() []
+            fencing::a_fenced_consumer_stops_and_changes_nothing_more() [ResumeAtStored, ZombieDequeue, DequeueWithoutEpochCheck]
                 "A take-over in mid-stream; the first consumer acknowledges late.",
             fencing::a_missing_batch_is_no_news_to_a_fenced_consumer() []
                 "A fenced consumer finds a batch missing, and says that it is fenced.",
@@ -64,13 +80,13 @@ macro_rules! each_scenario {
                 "A consumer is initialized again while a flush is under way.",
             outages::an_outage_past_the_deadline_is_told_apart() []
                 "A store is down for longer than the delivery timeout.",
-            outages::an_outage_holds_callers_back_and_memory_down() []
+            outages::an_outage_holds_callers_back_and_memory_down() [MemoryUnbounded]
                 "Callers go on while the store is down, and what is held stays under the limit.",
             outages::a_submission_that_never_fits_is_refused_at_once() []
                 "One submission is larger than all that may be held.",
-            outages::a_refused_batch_neither_loses_nor_reorders_others() []
+            outages::a_refused_batch_neither_loses_nor_reorders_others() [SwapBeforeUpload]
                 "One upload of eight is refused for good.",
-            outages::a_consumer_tells_of_outages_and_goes_on_after_them() []
+            outages::a_consumer_tells_of_outages_and_goes_on_after_them() [CursorMovedBeforeFetch]
                 "Each of a consumer's requests fails for long, and then works again.",
             outages::terminal_errors_are_told_at_once() []
                 "The store refuses for good.",
@@ -78,7 +94,7 @@ macro_rules! each_scenario {
                 "Sixty-four large batches, one by one and several at a time.",
             pipeline::an_uncontended_commit_costs_no_read_of_the_manifest() []
                 "A producer that is alone reads the manifest once.",
-            pipeline::waiting_batches_commit_in_one_swap() []
+            pipeline::waiting_batches_commit_in_one_swap() [OrderSwapped]
                 "What is uploaded while a swap is out goes into the next one.",
             pipeline::the_open_batch_grows_while_no_place_is_free() []
                 "A store so slow that every place in flight is taken.",
@@ -106,7 +122,7 @@ macro_rules! each_scenario {
                 "A caller leaves a batch open for longer than the delivery timeout.",
             found_outcomes::a_flush_finds_its_failure_behind_many_later_ones() []
                 "A flush waits for a batch that failed, and a hundred later ones fail as well.",
-            found_outcomes::swaps_that_are_turned_away_are_spaced_out() []
+            found_outcomes::swaps_that_are_turned_away_are_spaced_out() [RetryWithoutBackoff]
                 "Swaps are throttled for a minute while reads work.",
             found_outcomes::an_acknowledgement_after_the_runtime_stopped_is_refused() []
                 "A consumer is asked to acknowledge after its process died.",

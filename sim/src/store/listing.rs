@@ -47,16 +47,21 @@ pub(super) fn page(
             (found, rest.next().is_some())
         }
         ListingOrder::Arbitrary => {
-            let rank = |key: &Location| {
-                (xxh3_64_with_seed(key.as_str().as_bytes(), salt.into()), key.clone())
-            };
-            let start = after.as_ref().map(&rank);
-            let rest = objects.under(prefix, None, at).map(|object| (rank(object.0), object));
-            let mut rest: Vec<_> =
-                rest.filter(|(rank, _)| start.as_ref().is_none_or(|start| rank > start)).collect();
-            rest.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+            let rank = |key: &Location| xxh3_64_with_seed(key.as_str().as_bytes(), salt.into());
+            let start = after.as_ref().map(|after| (rank(after), after));
+            let mut rest: Vec<_> = objects
+                .under(prefix, None, at)
+                .map(|(key, object)| ((rank(key), key), object))
+                .filter(|(rank, _)| start.is_none_or(|start| *rank > start))
+                .collect();
             let more = rest.len() > size;
-            (rest.into_iter().take(size).map(|(_, object)| object).collect(), more)
+            if more {
+                // Only what is on this page need be in order.
+                rest.select_nth_unstable_by(size, |(one, _), (other, _)| one.cmp(other));
+                rest.truncate(size);
+            }
+            rest.sort_unstable_by_key(|(rank, _)| *rank);
+            (rest.into_iter().map(|((_, key), object)| (key, object)).collect(), more)
         }
     };
     let next = match found.last() {

@@ -66,6 +66,11 @@ impl Objects {
         self.keys.get(location)?.now()
     }
 
+    /// Whether there is or was an object of this key.
+    pub(super) fn knows(&self, location: &Location) -> bool {
+        self.keys.contains_key(location)
+    }
+
     /// The object as it was this many changes ago, or as long ago as is remembered.
     pub(super) fn past(&self, location: &Location, changes: usize) -> Option<&Object> {
         let states = &self.keys.get(location)?.states;
@@ -214,7 +219,9 @@ fn version(versions: Versions, generation: u64, content_hash: u128) -> Version {
     };
     match versions {
         Versions::ContentHash => {
-            Version { e_tag: tag(format_args!("\"{content_hash:032x}\"")), generation: None }
+            // In two halves: 128 bits at once are formatted by long division.
+            let (high, low) = ((content_hash >> 64) as u64, content_hash as u64);
+            Version { e_tag: tag(format_args!("\"{high:016x}{low:016x}\"")), generation: None }
         }
         Versions::UniqueTag => {
             Version { e_tag: tag(format_args!("\"0x{generation:x}\"")), generation: None }

@@ -129,7 +129,7 @@ impl<'a> Shop<'a> {
             unreachable!("only writes are applied")
         };
         let location = &request.location;
-        validate(location)?;
+        self.validate(location)?;
         if self.objects.is_too_hot(location, self.time) {
             self.is_hot = true;
             return Err(StoreFailure::new(
@@ -167,8 +167,20 @@ impl<'a> Shop<'a> {
             content_hash,
             last_modified,
         });
+        // Nearly always it is the only one.
+        self.effects.reserve_exact(1);
         self.effects.push(Applied { time, request, location: location.clone(), change });
         version
+    }
+
+    /// Looks only at keys that are new to the store.
+    fn validate(&self, location: &Location) -> Result<(), StoreFailure> {
+        if self.objects.knows(location) {
+            return Ok(());
+        }
+        location
+            .validate()
+            .map_err(|error| StoreFailure::new(StoreErrorKind::InvalidLocation, error))
     }
 
     /// Removes an object; says whether there was one.
@@ -189,7 +201,7 @@ impl<'a> Shop<'a> {
         let Operation::Read { unless } = &request.operation else {
             unreachable!("only reads look")
         };
-        if let Err(failure) = validate(&request.location) {
+        if let Err(failure) = self.validate(&request.location) {
             return (Some(Err(failure)), false);
         }
         let location = &request.location;
@@ -376,17 +388,13 @@ impl<'a> Shop<'a> {
             if failing.get(index) == Some(&true) {
                 return Err(failure(StoreErrorKind::Transient, request));
             }
-            validate(key)?;
+            self.validate(key)?;
             let removed = self.remove(Some(requester), key);
             self.counts.objects_deleted += u64::from(removed);
             Ok(())
         };
         keys.iter().enumerate().map(delete).collect()
     }
-}
-
-fn validate(location: &Location) -> Result<(), StoreFailure> {
-    location.validate().map_err(|error| StoreFailure::new(StoreErrorKind::InvalidLocation, error))
 }
 
 fn failure(kind: StoreErrorKind, request: &Request) -> StoreFailure {

@@ -247,4 +247,15 @@ mod tests {
         assert_eq!(again.map(|it| it.hash).ok(), Some(report.hash));
         assert_eq!(report.reached.is_empty(), !crate::hooks_are_on());
     }
+
+    /// Goal: a changed decision makes another world, and always the same one.
+    #[test]
+    fn a_changed_decision_is_another_world() {
+        let hash = |token: &Token| token.run(false).map(|it| it.hash).map_err(|it| it.what);
+        let plain = Token::new(7);
+        let change = Change { index: 100, value: u64::MAX / 3 };
+        let changed = Token { changes: vec![change], ..plain.clone() };
+        assert_ne!(hash(&changed), hash(&plain));
+        assert_eq!(hash(&changed), hash(&changed.to_string().parse().expect("it is a token")));
+    }
 }

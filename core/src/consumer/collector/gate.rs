@@ -45,7 +45,10 @@ pub(in crate::consumer) fn credible(
 /// after M fails on its time. Stores that tell whole seconds, or whose
 /// machines' clocks differ a little, use up some of the half of the grace period that is to spare.
 ///
-/// It does ask for producers that list young or not at all. For those that do
+/// It does ask that T is when that version was made: nobody writes the manifest's own
+/// bytes over it, which would make it seem younger under the same version.
+///
+/// And it asks for producers that list young or not at all. For those that do
 /// not, what is younger by its name than the oldest listed batch is
 /// kept as well, and each page of a sweep is decided by a reading made after it.
 /// What is left is a producer of that kind that sends a swap later than the grace

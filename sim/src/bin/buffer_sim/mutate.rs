@@ -25,6 +25,12 @@ const FAST: u64 = 300;
 /// How many worlds the bug is let loose in while nobody looks for it: the one that found it, and those that follow.
 const UNSEEN: u64 = 20;
 
+/// Bugs in what no world has: a scenario has to find them.
+const OUTSIDE_OF_WORLDS: [Bug; 1] = [
+    // Worlds keep their objects in memory.
+    Bug::LocalSecondWriteFails,
+];
+
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// How many seeds each bug gets at the most [default: 100000]
@@ -66,7 +72,12 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let mut counts = Counts::default();
     for bug in bugs {
         let found = look_for(bug, most, jobs);
+        let seed = if let Found::Seed { first, .. } = &found { Some(*first) } else { None };
         say!("{:<width$}  {}", bug.name(), counts.add(bug, &found));
+        if let (Some(seed), Some(bug)) = (seed, options.bug) {
+            let token = Token { seed, bug: Some(bug), ..Token::default() };
+            say!("to repeat it: cargo sim replay {token}");
+        }
     }
     counts.judge(most, options.fast)
 }
@@ -79,7 +90,7 @@ fn named(bug: Bug) -> BTreeSet<Invariant> {
 
 fn look_for(bug: Bug, most: u64, jobs: usize) -> Found {
     let names = named(bug);
-    if names.is_empty() {
+    if OUTSIDE_OF_WORLDS.contains(&bug) {
         let with_bug = Scenario::all().iter().filter(|it| it.planted.contains(&bug));
         let mut failing = with_bug.filter(|it| it.fails_when_planted(bug).is_some());
         return failing.next().map_or(Found::Nothing, |it| Found::Scenario { name: it.name });

@@ -1,11 +1,12 @@
 //! `scenario`: situations that have a name.
 
+use buffer_core::hooks::Bug;
 use buffer_sim::hooks_are_on;
 use buffer_sim::scenarios::Scenario;
 use clap::Args;
 
 use crate::exit::{Ended, Outcome, say};
-use crate::one::HOW_TO_BUILD;
+use crate::one::{HOW_TO_BUILD, bug};
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -21,6 +22,9 @@ pub(crate) struct Options {
     /// Runs them with the bugs that they are to find, and expects them to fail
     #[arg(long, conflicts_with = "list")]
     planted: bool,
+    /// Runs them with this bug planted
+    #[arg(long, value_name = "NAME", value_parser = bug, conflicts_with_all = ["list", "planted"])]
+    bug: Option<Bug>,
 }
 
 pub(crate) fn run(options: &Options) -> Outcome {
@@ -30,7 +34,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
         }
         return Ok(());
     }
-    if options.planted && !hooks_are_on() {
+    if (options.planted || options.bug.is_some()) && !hooks_are_on() {
         return Err(Ended::usage(HOW_TO_BUILD));
     }
     let scenarios: Vec<&Scenario> = if options.all {
@@ -42,8 +46,10 @@ pub(crate) fn run(options: &Options) -> Outcome {
         }
         found
     };
-    let wrong: usize =
-        scenarios.iter().map(|it| if options.planted { planted(it) } else { plain(it) }).sum();
+    let wrong: usize = scenarios
+        .iter()
+        .map(|it| if options.planted { planted(it) } else { plain(it, options.bug) })
+        .sum();
     match wrong {
         0 => Ok(()),
         1 if scenarios.len() == 1 => Err(Ended::broken(format!("{} is wrong", scenarios[0].name))),
@@ -73,8 +79,12 @@ fn named(name: &str) -> Result<Vec<&'static Scenario>, Ended> {
 }
 
 /// Runs one; says how many things were wrong.
-fn plain(scenario: &Scenario) -> usize {
-    match scenario.run() {
+fn plain(scenario: &Scenario, bug: Option<Bug>) -> usize {
+    let ran = match bug {
+        None => scenario.run(),
+        Some(bug) => scenario.fails_when_planted(bug).map_or(Ok(Vec::new()), Err),
+    };
+    match ran {
         Ok(notes) => {
             say!("ok    {}", scenario.name);
             for note in notes {

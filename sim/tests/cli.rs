@@ -1,0 +1,189 @@
+//! `buffer-sim` as a shell sees it.
+
+#![cfg(feature = "cli")]
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use buffer_sim::scenarios::Scenario;
+
+struct Ran {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+fn run(args: &[&str]) -> Ran {
+    let output = Command::new(env!("CARGO_BIN_EXE_buffer-sim"))
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program is there");
+    let text = |bytes| String::from_utf8(bytes).expect("it prints text");
+    Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+impl Ran {
+    #[track_caller]
+    fn expect(self, code: i32) -> Self {
+        let Self { stdout, stderr, .. } = &self;
+        assert_eq!(self.code, Some(code), "stdout: {stdout}\nstderr: {stderr}");
+        self
+    }
+
+    /// Whether it ended with one error that says all of this.
+    #[track_caller]
+    fn expect_error(self, code: i32, parts: &[&str]) -> Self {
+        let ran = self.expect(code);
+        assert_eq!(ran.stderr.matches("error: ").count(), 1, "{}", ran.stderr);
+        for part in parts {
+            assert!(ran.stderr.contains(part), "{part:?} is not in: {}", ran.stderr);
+        }
+        ran
+    }
+
+    /// The words of the line that begins like this.
+    #[track_caller]
+    fn line(&self, start: &str) -> &str {
+        let found = self.stdout.lines().find_map(|line| line.trim_start().strip_prefix(start));
+        found.unwrap_or_else(|| panic!("no line begins with {start:?}: {}", self.stdout)).trim()
+    }
+}
+
+#[test]
+fn a_run_and_its_token_are_the_same_world() {
+    let ran = run(&["run", "--seed", "7"]).expect(0);
+    let again = run(&["replay", "b1-short-7"]).expect(0);
+    assert_eq!(ran.stdout, again.stdout);
+    assert!(ran.line("b1-short-7: ").starts_with("everything held; hash "), "{}", ran.stdout);
+    assert!(ran.line("requests").replace(',', "").parse::<u64>().is_ok_and(|it| it > 50));
+    let other = run(&["replay", "b1-short-7-c100=6148914691236517205"]).expect(0);
+    assert_ne!(ran.line("b1-short-7"), other.line("b1-short-7"));
+}
+
+#[test]
+fn a_trace_goes_to_a_file_or_to_standard_output() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("trace");
+    let path = file.to_str().expect("temporary directories have plain names");
+    let to_file = run(&["run", "--seed", "7", "--trace", path]).expect(0);
+    let to_stdout = run(&["run", "--seed", "7", "--trace", "-"]).expect(0);
+    let lines = fs::read_to_string(&file).expect("it was written");
+    assert_eq!(lines, to_stdout.stdout, "standard output has the trace and nothing else");
+    assert!(lines.lines().count() > 100);
+    assert_eq!(to_file.stdout, to_stdout.stderr, "what is told of the run is the same");
+    let ran = run(&["run", "--seed", "7", "--trace", "/no/such/directory/trace"]);
+    ran.expect_error(1, &["/no/such/directory/trace: "]);
+}
+
+#[test]
+fn what_cannot_be_understood_is_told_with_what_would_be_right() {
+    run(&["replay", "b1-short-x"]).expect_error(2, &["the seed is a number below 2^64"]);
+    run(&["replay", "hello"]).expect_error(2, &["they look like b1-short-12345"]);
+    run(&["run", "--seed", "1", "--load", "tall"]).expect_error(2, &["short, long and crowd"]);
+    run(&["run", "--seed", "1", "--without", "I99"]).expect_error(2, &["I1 to I18"]);
+    run(&["run", "--seed", "1", "--bug", "None"]).expect_error(2, &["there is no bug \"None\""]);
+    run(&["sweep", "--seeds", "9"]).expect_error(2, &["as 0..1000"]);
+    run(&["sweep", "--seeds", "5.."]).expect_error(2, &["need an end"]);
+    run(&["scenario", "fenced"]).expect_error(2, &["a_fenced_consumer_stops"]);
+    run(&["scenario"]).expect(2);
+}
+
+#[test]
+fn a_sweep_tells_people_and_programs_the_same() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("summary.json");
+    let path = file.to_str().expect("temporary directories have plain names");
+    let ran = run(&["sweep", "--seeds", "0..12", "--jobs", "2", "--json", path]).expect(0);
+    assert!(ran.line("seeds").starts_with("12, "), "{}", ran.stdout);
+    assert!(ran.stderr.is_empty(), "nothing is drawn where there is no terminal: {}", ran.stderr);
+    let text = fs::read_to_string(&file).expect("it was written");
+    let summary: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+    assert_eq!(summary["seeds"], 12);
+    assert_eq!(summary["failures"], 0);
+    let requests = summary["requests"].as_u64().expect("it is a number");
+    let told = ran.line("requests").split(", ").next().expect("there is one").replace(',', "");
+    assert!(ran.line("requests").replace(',', "").starts_with(&requests.to_string()), "{told}");
+    assert_eq!(summary["points"].is_null(), !buffer_sim::hooks_are_on());
+}
+
+#[test]
+fn a_sweep_goes_on_until_its_time_is_over() {
+    let ran = run(&["sweep", "--seeds", "100..", "--minutes", "0.01"]).expect(0);
+    let seeds = ran.line("seeds").split(", of").next().expect("there is one").replace(',', "");
+    assert!(seeds.parse::<u64>().is_ok_and(|seeds| seeds > 0), "{seeds}");
+}
+
+#[test]
+fn scenarios_are_listed_and_run_by_name_and_by_number() {
+    let list = run(&["scenario", "--list"]).expect(0).stdout;
+    assert!(Scenario::all().iter().all(|it| list.contains(it.name) && list.contains(it.about)));
+    let ran = run(&["scenario", "failure_02_a_lost_reply_is_not_a_failure"]).expect(0);
+    assert_eq!(ran.stdout, "ok    failure_02_a_lost_reply_is_not_a_failure\n");
+    let ran = run(&["scenario", "17"]).expect(0);
+    let of_number = Scenario::all().iter().filter(|it| it.failure == Some(17)).count();
+    let passed = ran.stdout.lines().filter(|line| line.starts_with("ok    failure_17_")).count();
+    assert_eq!(passed, of_number);
+}
+
+#[test]
+fn the_same_seeds_have_the_same_hashes_until_the_file_says_otherwise() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("golden");
+    let path = file.to_str().expect("temporary directories have plain names");
+    let check = |option| run(&["check-determinism", "--seeds", "0..6", option, path]);
+    let ran = check("--write-golden").expect(0);
+    assert!(ran.stdout.contains("6 seeds ran three times"), "{}", ran.stdout);
+    let hashes = fs::read_to_string(&file).expect("it was written");
+    assert_eq!(hashes.lines().count(), 6);
+    check("--golden").expect(0);
+    // A line for a seed outside of the range is looked at as well.
+    run(&["check-determinism", "--seeds", "0..1", "--golden", path]).expect(0);
+
+    let (first, rest) = hashes.split_once('\n').expect("there are six lines");
+    fs::write(&file, format!("{first}0\n{rest}")).expect("it can be written");
+    check("--golden").expect_error(4, &["I18 determinism: 1 of 6 seeds", "the first is 0: "]);
+    fs::write(&file, "zero\n").expect("it can be written");
+    check("--golden").expect_error(1, &["\"zero\" is not a seed and its hash"]);
+}
+
+/// Goal: this build, whatever its profile, makes the worlds that are written down.
+///
+/// After a change of behaviour: `cargo sim check-determinism --write-golden sim/golden-hashes.txt`.
+#[test]
+fn the_hashes_in_the_tree_are_those_of_this_build() {
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/golden-hashes.txt");
+    assert_eq!(fs::read_to_string(golden).expect("it is in the tree").lines().count(), 100);
+    let ran = run(&["check-determinism", "--seeds", "0..1", "--golden", golden]).expect(0);
+    assert!(ran.stdout.contains("100 hashes are those of "), "{}", ran.stdout);
+}
+
+#[cfg(not(buffer_sim))]
+#[test]
+fn a_build_without_hooks_says_how_to_build_one_with_them() {
+    let bug = buffer_core_bug();
+    for args in
+        [&["mutate"][..], &["run", "--seed", "1", "--bug", bug], &["scenario", "1", "--planted"]]
+    {
+        run(args).expect_error(2, &["cargo sim"]);
+    }
+}
+
+#[cfg(not(buffer_sim))]
+fn buffer_core_bug() -> &'static str {
+    buffer_core::hooks::Bug::ALL[0].name()
+}
+
+/// Goal: a planted bug is found, told with its invariant, the last lines and the token; and the token repeats it.
+#[cfg(buffer_sim)]
+#[test]
+fn a_planted_bug_is_found_and_shown_again() {
+    let bug = "SettledBeforeSwap";
+    let ran = run(&["mutate", "--bug", bug, "--seeds", "1000"]);
+    assert!(ran.stdout.contains("found 1 of 1"), "{}", ran.stdout);
+    let token = ran.line("to repeat it: cargo sim replay ");
+    let ran = run(&["replay", token]).expect(4);
+    for part in ["error: seed ", ": I", "the last of ", &format!("cargo sim replay {token}")] {
+        assert!(ran.stderr.contains(part), "{part:?} is not in: {}", ran.stderr);
+    }
+}
