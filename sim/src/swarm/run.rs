@@ -34,8 +34,6 @@ pub fn run(seed: u64, options: &Options) -> Result<Report, Box<Failure>> {
     let plan = Plan::draw(&mut runtime.random("plan"), options.load);
     runtime.record(format_args!("{plan:?}"));
     let world = World::new(&runtime, plan, options);
-    #[cfg(buffer_sim)]
-    let _before = buffer_core::hooks::take_reached();
     let ended = guard::catch(&format!("seed {seed}"), || runtime.block_on(world.run()));
     let failure = match ended {
         Ok(()) => world.first_violation().map(|(invariant, what)| (Some(invariant), what)),
@@ -77,9 +75,7 @@ fn report(world: &World) -> Report {
         not_delivered: totals.not_delivered,
         epochs,
         collected: totals.collected,
-        #[cfg(buffer_sim)]
-        reached: buffer_core::hooks::take_reached(),
-        #[cfg(not(buffer_sim))]
+        // Counted by who plants and counts.
         reached: Vec::new(),
         lines: Vec::new(),
     }
