@@ -466,7 +466,8 @@ impl Life {
             for sequence in all {
                 // Who is in no hurry lets each of them be dequeued by itself.
                 if self.world.plan.is_long() {
-                    self.world.runtime.sleep(ms(random.u64(1..400))).await;
+                    let rest = self.world.plan.ack_rest.mul_f64(random.f64());
+                    self.world.runtime.sleep(rest).await;
                 }
                 let told = self.consumer.ack(sequence).await;
                 self.acked(sequence, false, &told);

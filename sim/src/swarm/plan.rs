@@ -185,6 +185,8 @@ pub(crate) struct Plan {
     pub(crate) burst: u32,
     /// How many batches a consumer's caller holds before it acknowledges them, at the least.
     pub(crate) acks_in_a_row: usize,
+    /// How long that caller rests between two acknowledgements at the most.
+    pub(crate) ack_rest: Duration,
     /// Some producers compress. It is dear: every batch takes a context of its own.
     pub(crate) zstd: bool,
     /// When an operator comes, from the beginning of the unkind time to its end.
@@ -247,6 +249,7 @@ impl Plan {
             crowded: false,
             burst: 7,
             acks_in_a_row: 1,
+            ack_rest: Duration::ZERO,
             zstd: one_in(random, 10),
             operators_come: (0.2, 0.8),
             work: Duration::ZERO,
@@ -289,7 +292,7 @@ impl Plan {
             most_requests: 1_000_000,
             producers: 1 + self.producers / 4,
             rest: ms(1500),
-            burst: 2,
+            burst: if profile.one_write_a_second { 1 } else { 2 },
             largest_entry: self.largest_entry.min(200),
             consumer_stopped: false,
             hurries: false,
@@ -300,6 +303,7 @@ impl Plan {
             most_listed: 40 + self.most_listed / 6,
             work: ms(1500) * rarely,
             acks_in_a_row: 20,
+            ack_rest: ms(400) * rarely * rarely,
             faults: faults.at_length(self.unkind),
             processes: ProcessPlan { producer_life, consumer_life, ..processes },
             ..self

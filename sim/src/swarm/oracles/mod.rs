@@ -31,10 +31,10 @@ mod end;
 pub(super) mod entry;
 mod ledger;
 mod queue;
-mod raw;
+pub(super) mod raw;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::hash::BuildHasherDefault;
 use std::time::Duration;
 
 use buffer_core::Location;
@@ -43,14 +43,15 @@ use bytes::Bytes;
 use super::Invariant;
 use super::exemption::Exemption;
 use crate::ProcessId;
+use crate::store::KeyHasher;
 
 use budgets::Spending;
 use ledger::Ledger;
 use raw::{RawManifest, RawMetadata};
 
 /// A map whose order is never looked at, with a hasher that is the same in every process.
-type Map<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
-type Set<K> = HashSet<K, BuildHasherDefault<DefaultHasher>>;
+type Map<K, V> = HashMap<K, V, BuildHasherDefault<KeyHasher>>;
+type Set<K> = HashSet<K, BuildHasherDefault<KeyHasher>>;
 
 /// What the queue of a world is promised to be.
 #[derive(Clone, Debug)]
