@@ -42,6 +42,7 @@ pub use verdict::{Quirk, Verdict};
 use active::Active;
 use applied::Observers;
 use flight::{Ask, Draft, Flight};
+pub(crate) use objects::KeyHasher;
 use objects::{Objects, content_hash};
 use rules::Rules;
 use shop::Shop;

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 
 use atomic_waker::AtomicWaker;
-use buffer_core::{Completion, Machine, Now, Output};
+use buffer_core::{Completion, Instant, Machine, Now, Output};
 use futures_lite::future;
 
 use crate::host::{Complete, Host};
+use crate::runtime::BoxFuture;
 
 /// A machine together with those who wait for its events.
 pub(crate) trait Role: Send + 'static {
@@ -111,6 +112,8 @@ impl<R: Role> Engine<R> {
     async fn run(stopped: StopGuard<R>) {
         let engine = &stopped.0;
         let mut commands = Vec::new();
+        // Most turns leave the deadline where it was: the timer goes on then.
+        let mut timer: Option<(Instant, BoxFuture<'static, ()>)> = None;
         loop {
             let (deadline, finished) = engine.drain(&mut commands);
             for command in commands.drain(..) {
@@ -123,14 +126,21 @@ impl<R: Role> Engine<R> {
                 engine.woken().await;
                 false
             };
+            timer = match (deadline, timer) {
+                (Some(deadline), Some((set, sleep))) if deadline == set => Some((set, sleep)),
+                (Some(deadline), _) => Some((deadline, engine.host.runtime.sleep_until(deadline))),
+                (None, _) => None,
+            };
             let timeout = async {
-                match deadline {
-                    Some(deadline) => engine.host.runtime.sleep_until(deadline).await,
+                match &mut timer {
+                    Some((_, sleep)) => sleep.await,
                     None => future::pending().await,
                 }
                 true
             };
             if future::or(woken, timeout).await {
+                // It is used up, also when the machine finds that it was early.
+                timer = None;
                 engine.with(|role, now| role.machine().handle_timeout(now));
             }
         }

@@ -22,15 +22,19 @@ struct Key {
 
 /// Hashes keys alike in every run.
 #[derive(Default)]
-struct LocationHasher(u64);
+pub(crate) struct KeyHasher(u64);
 
-impl Hasher for LocationHasher {
+impl Hasher for KeyHasher {
     fn write(&mut self, bytes: &[u8]) {
         self.0 = xxh3_64_with_seed(bytes, self.0);
     }
 
     fn write_u8(&mut self, byte: u8) {
         self.0 ^= u64::from(byte);
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
     }
 
     fn finish(&self) -> u64 {
@@ -42,7 +46,7 @@ impl Hasher for LocationHasher {
 pub(super) struct Objects {
     profile: Profile,
     /// Only ever looked up: its order is no part of a run.
-    keys: HashMap<Location, Key, BuildHasherDefault<LocationHasher>>,
+    keys: HashMap<Location, Key, BuildHasherDefault<KeyHasher>>,
     /// The keys in order.
     order: BTreeSet<Location>,
     /// The keys by a hash, for a store that lists them in no order; see [`Objects::ranked`].

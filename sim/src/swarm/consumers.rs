@@ -128,6 +128,8 @@ fn begin(world: &Arc<World>, random: &mut Random) -> Life {
         _ => Style::Descriptors(random.usize(1..5)),
     };
     let (acks_after, work) = (random.usize(1..6), ms([0, 3, 100][random.usize(..3)]));
+    let work = work.max(world.plan.work);
+    let acks_after = acks_after.max(world.plan.acks_in_a_row);
     Life { world: Arc::clone(world), process, consumer, config, style, acks_after, work }
 }
 
@@ -457,11 +459,17 @@ impl Life {
     async fn acknowledge(&self, term: &mut Term, random: &mut Random) {
         let all = std::mem::take(&mut term.to_acknowledge);
         let Some(last) = all.last().copied() else { return };
-        if random.bool() {
+        let at_once = if self.world.plan.is_long() { random.u32(..8) == 0 } else { random.bool() };
+        if at_once {
             let told = self.consumer.ack_through(last).await;
             self.acked(last, true, &told);
         } else {
             for sequence in all {
+                // Who is in no hurry lets each of them be dequeued by itself.
+                if self.world.plan.is_long() {
+                    let rest = self.world.plan.ack_rest.mul_f64(random.f64());
+                    self.world.runtime.sleep(rest).await;
+                }
                 let told = self.consumer.ack(sequence).await;
                 self.acked(sequence, false, &told);
             }

@@ -39,6 +39,7 @@ mod plan;
 mod producers;
 mod report;
 mod run;
+mod signal;
 mod tap;
 mod token;
 mod world;

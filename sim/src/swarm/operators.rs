@@ -7,7 +7,7 @@ use buffer_core::{Epoch, Location, Sequence};
 
 use super::plan::Theme;
 use super::world::World;
-use super::{foreign, manifest};
+use super::{foreign, manifest, secs};
 
 /// Does what the world's theme says, once, in the middle of everything.
 pub(crate) async fn meddle(world: &Arc<World>) {
@@ -29,7 +29,11 @@ pub(crate) async fn meddle(world: &Arc<World>) {
         return;
     }
     let mut random = world.fork("operator");
-    world.rest(world.plan.unkind.mul_f64(0.2 + 0.6 * random.f64())).await;
+    let (from, until) = world.plan.operators_come;
+    let when = from + (until - from) * random.f64();
+    while world.is_unkind() && world.progress() < when {
+        world.rest(world.plan.unkind.div_f64(200.0).min(secs(60))).await;
+    }
     // There must be something to meddle with.
     for _ in 0..50 {
         if !world.is_unkind() {

@@ -56,6 +56,23 @@ impl Theme {
             | Self::BrokenStore => false,
         }
     }
+
+    /// The same in a long world, unless it would excuse most that comes after it.
+    const fn at_length(self) -> Self {
+        match self {
+            Self::Plain
+            | Self::ManifestDeleted
+            | Self::ManifestRolledBack
+            | Self::ManifestReplaced
+            | Self::BatchDeleted
+            | Self::WrongManifestPath => self,
+            Self::ForeignProducers
+            | Self::SmallerGrace
+            | Self::BothClocksFrozen
+            | Self::UndetectableDamage
+            | Self::BrokenStore => Self::Plain,
+        }
+    }
 }
 
 /// For some seconds, requests fail in one way.
@@ -164,6 +181,18 @@ pub(crate) struct Plan {
     pub(crate) most_listed: u64,
     /// A thousand producers start at once.
     pub(crate) crowded: bool,
+    /// How many submissions a caller makes in a row at the most.
+    pub(crate) burst: u32,
+    /// How many batches a consumer's caller holds before it acknowledges them, at the least.
+    pub(crate) acks_in_a_row: usize,
+    /// How long that caller rests between two acknowledgements at the most.
+    pub(crate) ack_rest: Duration,
+    /// Some producers compress. It is dear: every batch takes a context of its own.
+    pub(crate) zstd: bool,
+    /// When an operator comes, from the beginning of the unkind time to its end.
+    pub(crate) operators_come: (f64, f64),
+    /// How long the database takes for a batch at the most, whatever the consumer draws.
+    pub(crate) work: Duration,
 }
 
 fn one_in(random: &mut Random, n: u32) -> bool {
@@ -218,24 +247,21 @@ impl Plan {
             foreign_keys: one_in(random, 4),
             most_listed: random.u64(15..150),
             crowded: false,
+            burst: 7,
+            acks_in_a_row: 1,
+            ack_rest: Duration::ZERO,
+            zstd: one_in(random, 10),
+            operators_come: (0.2, 0.8),
+            work: Duration::ZERO,
         };
         plan.at(load)
     }
 
     /// The same swarm with another load.
     fn at(self, load: Load) -> Self {
-        let day = secs(24 * 60 * 60);
         match load {
             Load::Short => self,
-            Load::Long => Self {
-                unkind: day * 4,
-                most_requests: 1_000_000,
-                rest: self.rest.min(ms(1000)),
-                largest_entry: self.largest_entry.min(200),
-                consumer_stopped: false,
-                most_listed: self.most_listed.min(40),
-                ..self
-            },
+            Load::Long => self.at_length(),
             Load::Crowd => Self {
                 producers: 1000,
                 unkind: secs(120),
@@ -247,6 +273,40 @@ impl Plan {
                 most_listed: u64::MAX,
                 ..self
             },
+        }
+    }
+
+    /// A million requests, most of them about manifests of ten entries and more: consumers are
+    /// slower than producers, so that a backlog is there all the time, and there is so much time
+    /// between two swaps that most of them meet no other.
+    fn at_length(self) -> Self {
+        let Self { faults, processes, profile, .. } = self;
+        // Few requests are about processes that begin or end.
+        let (producer_life, consumer_life) =
+            (processes.producer_life * 12, processes.consumer_life * 12);
+        let rarely = if profile.one_write_a_second { 4 } else { 1 };
+        Self {
+            theme: self.theme.at_length(),
+            unkind: secs(30 * 24 * 60 * 60),
+            operators_come: (0.85, 0.95),
+            most_requests: 1_000_000,
+            producers: 1 + self.producers / 4,
+            rest: ms(1500),
+            burst: if profile.one_write_a_second { 1 } else { 2 },
+            largest_entry: self.largest_entry.min(200),
+            consumer_stopped: false,
+            hurries: false,
+            collects: true,
+            gc_interval: self.gc_interval * 12,
+            // What a collector has to go through at the end is in proportion to the load.
+            profile: Profile { page_size: profile.page_size * 10, ..profile },
+            most_listed: 40 + self.most_listed / 6,
+            work: ms(1500) * rarely,
+            acks_in_a_row: 20,
+            ack_rest: ms(400) * rarely * rarely,
+            faults: faults.at_length(self.unkind),
+            processes: ProcessPlan { producer_life, consumer_life, ..processes },
+            ..self
         }
     }
 
@@ -267,6 +327,11 @@ impl Plan {
     /// Whether a collector runs on after the faults, until nothing is left to collect.
     pub(crate) const fn collects_to_the_end(&self) -> bool {
         self.collects
+    }
+
+    /// Whether consumers are slow on purpose.
+    pub(crate) const fn is_long(&self) -> bool {
+        !self.work.is_zero()
     }
 
     pub(crate) const fn is_crowded(&self) -> bool {
@@ -296,9 +361,9 @@ impl Plan {
             delivery_timeout: ms(random.u64(4000..half_grace)),
             gc_grace_period: self.grace,
             request_timeout: ms(random.u64(500..5000)),
-            batch_compression: match random.u32(..12) {
-                0 => CompressionType::Zstd,
-                _ => CompressionType::None,
+            batch_compression: match self.zstd && random.bool() {
+                true => CompressionType::Zstd,
+                false => CompressionType::None,
             },
             ..ProducerConfig::default()
         }
@@ -309,7 +374,7 @@ impl Plan {
         ConsumerConfig {
             prefetch_batches: random.usize(1..8),
             prefetch_bytes: self.largest_entry * random.usize(1..20),
-            dequeue_acks: random.usize(1..20),
+            dequeue_acks: random.usize(if self.is_long() { 1..3 } else { 1..20 }),
             dequeue_interval: ms([0, 10, 200, 1000, 60_000][random.usize(..5)]),
             poll_interval,
             poll_interval_max: poll_interval * random.u32(2..24),
@@ -389,6 +454,24 @@ impl ClockPlan {
 }
 
 impl FaultPlan {
+    /// The same faults, in a world that lasts for days and was to last for `unkind`.
+    fn at_length(mut self, unkind: Duration) -> Self {
+        // Nobody knows when the last request is sent: whatever has its time comes on the first day.
+        let later = secs(20 * 60 * 60).div_duration_f64(unkind);
+        for (_, from, until) in &mut self.spells {
+            let lasts = *until - *from;
+            *from = from.mul_f64(later);
+            *until = *from + lasts;
+        }
+        // Collectors have the time to meet what is rare.
+        for kind in Kind::ALL.into_iter().filter(|kind| is_of_collector(*kind)) {
+            for (until, _) in &mut self.chances[kind as usize] {
+                *until /= 4;
+            }
+        }
+        self
+    }
+
     fn draw(random: &mut Random, unkind: Duration, theme: Theme) -> Self {
         let mut plan = Self::default();
         let most = match random.u32(..8) {

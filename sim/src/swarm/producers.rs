@@ -115,7 +115,7 @@ impl Life {
         let rest = self.world.plan.rest;
         let cancels = self.world.plan.processes.cancels;
         while !self.over.load(Relaxed) && self.world.is_unkind() {
-            for _ in 0..random.u32(1..8) {
+            for _ in 0..random.u32(1..=self.world.plan.burst) {
                 let is_cancelled = cancels > 0 && random.u32(..cancels) == 0;
                 let cancelled = is_cancelled.then(|| ms(random.u64(1..500)));
                 if self.submit(&mut random, cancelled).await.is_err() {
@@ -135,9 +135,7 @@ impl Life {
                 }
             }
             // Applications look at what is not consumed yet: a backlog without end is nobody's.
-            while self.world.is_unkind() && self.is_backlogged() {
-                self.world.rest(ms(500)).await;
-            }
+            self.world.until_listed_fewer(self.world.plan.most_listed).await;
             if rest.is_zero() {
                 // Callers that never rest still make way for a moment now and then.
                 self.world.rest(ms(1)).await;
@@ -203,11 +201,6 @@ impl Life {
                 Err(())
             }
         }
-    }
-
-    fn is_backlogged(&self) -> bool {
-        let backlog = self.world.oracles().backlog();
-        !self.world.is_forgiving() && backlog >= self.world.plan.most_listed
     }
 
     fn may_see_the_past(&self) -> bool {

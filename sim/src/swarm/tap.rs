@@ -13,9 +13,9 @@ use buffer_core::{
     WriteOutcome,
 };
 use buffer_driver::{BoxFuture, Store, StoreFailure};
-use bytes::Bytes;
 
 use super::doom::{Doom, Fate, When};
+use super::oracles::raw;
 use super::world::World;
 use super::{Invariant, Random};
 
@@ -27,7 +27,7 @@ struct Sent {
     uploads: BTreeMap<Location, (Duration, UnixMillis)>,
     /// Which sequence came next in which version of the manifest.
     known: VecDeque<(Version, Sequence)>,
-    last_swap: Option<(Condition, Bytes)>,
+    last_swap: Option<(Condition, Rope)>,
     doom: Option<Doom>,
     random: Random,
 }
@@ -96,8 +96,8 @@ impl Tap {
         if sent.uploads.is_empty() {
             return;
         }
-        let bytes = Bytes::from(payload.concat());
-        if sent.last_swap.as_ref().is_some_and(|(on, before)| on == condition && *before == bytes) {
+        if sent.last_swap.as_ref().is_some_and(|(on, before)| on == condition && before == payload)
+        {
             return;
         }
         let base = match condition {
@@ -108,11 +108,11 @@ impl Tap {
                 *next
             }
         };
-        sent.last_swap = Some((condition.clone(), bytes.clone()));
-        let Ok(manifest) = Manifest::parse(location, bytes) else { return };
+        sent.last_swap = Some((condition.clone(), payload.clone()));
+        let Some(added) = entries_from(payload, base) else { return };
         let half_grace = self.world.plan.grace / 2;
         let mut old = None;
-        for (sequence, location) in manifest.locations_from(base) {
+        for (sequence, location) in added {
             let Some((at, wall)) = sent.uploads.get(&location) else { continue };
             let age = (now.0 - *at).max(now.1.saturating_since(*wall));
             if age >= half_grace {
@@ -168,6 +168,25 @@ impl Tap {
         }
         self.world.oracles().shown(self.process.id(), &object.bytes);
     }
+}
+
+/// The entries from a sequence on, in a manifest as it is sent. Its pieces begin and end between
+/// entries, and the last is the footer: most of a long manifest need not be looked at.
+fn entries_from(payload: &Rope, base: Sequence) -> Option<Vec<(Sequence, Location)>> {
+    let (_, pieces) = payload.split_last()?;
+    let mut found = Vec::new();
+    for piece in pieces.iter().rev() {
+        let entries = raw::entries(piece.clone())?;
+        let first = entries.first()?.sequence;
+        for entry in entries.iter().rev().filter(|entry| entry.sequence >= base.0) {
+            let location = std::str::from_utf8(&entry.location).ok()?;
+            found.push((Sequence(entry.sequence), Location::from(location)));
+        }
+        if first <= base.0 {
+            break;
+        }
+    }
+    Some(found)
 }
 
 /// The next sequence by a manifest's footer; see FORMAT, "Queue manifest".

@@ -16,9 +16,10 @@ use super::database::Database;
 use super::exemption::Exemption;
 use super::oracles::{Oracles, Role, Rules};
 use super::plan::{Plan, Theme};
+use super::signal::Signal;
 use super::{Invariant, Options, Random};
+use super::{MANIFEST, manifest, secs};
 use super::{clocks, consumers, faults, foreign, operators, producers};
-use super::{manifest, secs};
 
 /// A process, and what has befallen it.
 struct Known {
@@ -35,6 +36,10 @@ pub(crate) struct World {
     pub(crate) store: SimStore,
     pub(crate) plan: Plan,
     unkind: AtomicBool,
+    /// Told when the world becomes kind.
+    kind: Signal,
+    /// Told when the manifest changes.
+    manifest_changed: Arc<Signal>,
     requests: AtomicU64,
     oracles: Arc<Mutex<Oracles>>,
     database: Mutex<Database>,
@@ -83,6 +88,8 @@ impl World {
             runtime: runtime.clone(),
             store,
             unkind: AtomicBool::new(true),
+            kind: Signal::default(),
+            manifest_changed: Arc::default(),
             requests: AtomicU64::new(0),
             oracles,
             database: Mutex::default(),
@@ -327,7 +334,7 @@ impl World {
     pub(crate) fn requested(&self, request: &Request, kind: Kind, verdict: Verdict) {
         let sent = self.requests.fetch_add(1, Relaxed) + 1;
         if sent == self.plan.most_requests {
-            self.unkind.store(false, Relaxed);
+            self.becomes_kind();
         }
         if matches!(kind, Kind::List | Kind::Delete) {
             let newest = *locked(&self.newest);
@@ -349,17 +356,33 @@ impl World {
         self.end_if_violated();
     }
 
+    /// How much of the unkind time is over, by time or by requests.
+    pub(crate) fn progress(&self) -> f64 {
+        let of_time = self.runtime.elapsed().div_duration_f64(self.plan.unkind);
+        let of_requests = self.requests.load(Relaxed) as f64 / self.plan.most_requests as f64;
+        of_time.max(of_requests)
+    }
+
     /// Waits, but not past the end of the unkind time.
     pub(crate) async fn rest(&self, duration: Duration) {
-        let end = (self.runtime.elapsed() + duration).min(self.plan.unkind);
-        while self.is_unkind() && self.runtime.elapsed() < end {
-            let left = end - self.runtime.elapsed();
-            self.runtime.sleep(left.min(secs(2))).await;
-        }
+        let left = self.plan.unkind.saturating_sub(self.runtime.elapsed());
+        let rested = self.runtime.sleep(duration.min(left));
+        future::or(rested, self.kind.until(|| !self.is_unkind())).await;
         // Whoever notices it first says so: others may come by in the same moment.
-        if self.runtime.elapsed() >= self.plan.unkind {
-            self.unkind.store(false, Relaxed);
+        if self.is_unkind() && self.runtime.elapsed() >= self.plan.unkind {
+            self.becomes_kind();
         }
+    }
+
+    /// Waits until fewer batches are listed than this, or all is well.
+    pub(crate) async fn until_listed_fewer(&self, most: u64) {
+        let fewer = || !self.is_unkind() || self.is_forgiving() || self.oracles().backlog() < most;
+        future::or(self.manifest_changed.until(fewer), self.rest(Duration::MAX)).await;
+    }
+
+    fn becomes_kind(&self) {
+        self.unkind.store(false, Relaxed);
+        self.kind.tell();
     }
 
     /// What a future gives within a time.
@@ -439,7 +462,7 @@ impl World {
     }
 
     fn faults_end(&self) {
-        self.unkind.store(false, Relaxed);
+        self.becomes_kind();
         self.runtime.record(format_args!("faults end"));
         let jitter = self.plan.latency.jitter.map(|jitter| Jitter { slow_one_in: 0, ..jitter });
         self.store.set_latency(Latency { jitter, ..self.plan.latency });
@@ -447,7 +470,12 @@ impl World {
 
     /// Shows the oracles every change of the store as it happens.
     fn observe(&self) {
-        let oracles = Arc::clone(&self.oracles);
-        self.store.observe(move |applied| locked(&oracles).applied(applied));
+        let (oracles, changed) = (Arc::clone(&self.oracles), Arc::clone(&self.manifest_changed));
+        self.store.observe(move |applied| {
+            locked(&oracles).applied(applied);
+            if applied.location.as_str() == MANIFEST {
+                changed.tell();
+            }
+        });
     }
 }

@@ -14,6 +14,7 @@ impl Oracles {
 
     /// A call begins.
     pub(crate) fn submitted(&mut self, process: ProcessId, entries: &[Bytes], metadata: &Bytes) {
+        self.forget();
         self.submissions.push(Submission {
             process,
             entries: entries.to_vec(),

@@ -19,30 +19,24 @@ impl Oracles {
         let open = self
             .submissions
             .iter()
-            .position(|it| it.taken.is_some() && it.outcome.is_none() && is_alive(it.process));
-        if let Some(number) = open {
+            .find(|(_, it)| it.taken.is_some() && it.outcome.is_none() && is_alive(it.process));
+        if let Some((number, _)) = open {
             self.violated(Liveness, format!("{number} has no outcome"));
         }
     }
 
     fn check_delivered(&mut self) {
-        let left = self
-            .batches
-            .iter()
-            .find(|it| !it.places.is_empty() && it.stored.is_none() && !it.lost && !it.foreign);
-        if let Some(batch) = left {
+        let left = self.batches.iter().find(|(_, it)| !it.places.is_empty() && !it.is_delivered());
+        if let Some((_, batch)) = left {
             let what =
                 format!("{}, listed as {:?}, was not delivered", batch.location, batch.places);
             self.violated(NoLoss, what);
         }
-        let lost = self.submissions.iter().position(|it| {
-            it.outcome == Some(Outcome::Durable)
-                && it
-                    .batch
-                    .and_then(|batch| self.batches.get(batch))
-                    .is_none_or(|batch| batch.stored.is_none() && !batch.lost)
+        let lost = self.submissions.iter().find(|(_, it)| {
+            let delivered = it.batch.is_some_and(|batch| self.is_delivered(batch));
+            it.outcome == Some(Outcome::Durable) && !delivered
         });
-        if let Some(number) = lost {
+        if let Some((number, _)) = lost {
             self.violated(NoLoss, format!("{number} is durable, and was not delivered"));
         }
     }
@@ -56,11 +50,11 @@ impl Oracles {
         let bound = self.rules.grace + self.rules.time_grain * 2 + within;
         let bound = i64::try_from(bound.as_millis()).unwrap_or(i64::MAX);
         let first = self.manifest.first();
-        let left = self.batches.iter().find(|it| {
+        let left = self.batches.iter().find(|(_, it)| {
             let listed = it.places.last().is_some_and(|place| *place >= first);
             !it.deleted && !listed && self.manifest_modified.saturating_sub(it.uploaded) > bound
         });
-        if let Some(batch) = left {
+        if let Some((_, batch)) = left {
             let age = self.manifest_modified - batch.uploaded;
             let what =
                 format!("{} is still there, {age} ms older than the manifest", batch.location);

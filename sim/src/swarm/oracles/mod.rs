@@ -29,11 +29,12 @@ mod callers;
 mod consumers;
 mod end;
 pub(super) mod entry;
+mod ledger;
 mod queue;
-mod raw;
+pub(super) mod raw;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::hash::BuildHasherDefault;
 use std::time::Duration;
 
 use buffer_core::Location;
@@ -42,13 +43,15 @@ use bytes::Bytes;
 use super::Invariant;
 use super::exemption::Exemption;
 use crate::ProcessId;
+use crate::store::KeyHasher;
 
 use budgets::Spending;
+use ledger::Ledger;
 use raw::{RawManifest, RawMetadata};
 
 /// A map whose order is never looked at, with a hasher that is the same in every process.
-type Map<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
-type Set<K> = HashSet<K, BuildHasherDefault<DefaultHasher>>;
+type Map<K, V> = HashMap<K, V, BuildHasherDefault<KeyHasher>>;
+type Set<K> = HashSet<K, BuildHasherDefault<KeyHasher>>;
 
 /// What the queue of a world is promised to be.
 #[derive(Clone, Debug)]
@@ -102,7 +105,7 @@ struct Life {
     /// A higher epoch that it was shown.
     fenced_by: Option<u64>,
     /// Handed out in this term and not acknowledged, in order.
-    handed: std::collections::VecDeque<u64>,
+    handed: VecDeque<u64>,
     /// The last that was acknowledged in this term.
     acked: Option<u64>,
     spending: Spending,
@@ -158,14 +161,14 @@ pub(crate) struct Oracles {
     violations: Vec<(Invariant, String)>,
     /// By the number of the process.
     lives: Vec<Option<Life>>,
-    submissions: Vec<Submission>,
-    batches: Vec<Batch>,
+    submissions: Ledger<Submission>,
+    batches: Ledger<Batch>,
     by_location: Map<Location, BatchNumber>,
     manifest: RawManifest,
     /// When the manifest was written, by the store's clock.
     manifest_modified: i64,
     /// Which batch each sequence names, from `places_from` on.
-    places: Vec<BatchNumber>,
+    places: VecDeque<BatchNumber>,
     places_from: u64,
     /// Who raised which epoch.
     owners: Map<u64, ProcessId>,
@@ -202,6 +205,20 @@ pub(crate) struct Totals {
     pub(crate) largest_batch: u64,
 }
 
+impl Submission {
+    /// Whether nothing can go wrong with it any more; `delivered` is of its batch.
+    fn is_over(&self, delivered: impl FnOnce(BatchNumber) -> bool) -> bool {
+        self.outcome == Some(Outcome::Durable) && self.batch.is_some_and(delivered)
+    }
+}
+
+impl Batch {
+    /// Whether the database has it, or nobody can.
+    const fn is_delivered(&self) -> bool {
+        self.stored.is_some() || self.lost || self.foreign
+    }
+}
+
 impl Oracles {
     pub(crate) fn new(rules: Rules, without: BTreeSet<Invariant>) -> Self {
         Self {
@@ -210,12 +227,12 @@ impl Oracles {
             exemptions: BTreeSet::new(),
             violations: Vec::new(),
             lives: Vec::new(),
-            submissions: Vec::new(),
-            batches: Vec::new(),
+            submissions: Ledger::new(),
+            batches: Ledger::new(),
             by_location: Map::default(),
             manifest: RawManifest::absent(),
             manifest_modified: 0,
-            places: Vec::new(),
+            places: VecDeque::new(),
             places_from: 0,
             owners: Map::default(),
             last_stored: None,
@@ -239,7 +256,7 @@ impl Oracles {
             term: 0,
             epoch: None,
             fenced_by: None,
-            handed: std::collections::VecDeque::new(),
+            handed: VecDeque::new(),
             acked: None,
             spending: Spending::default(),
         });
@@ -276,6 +293,35 @@ impl Oracles {
 
     fn role(&self, process: ProcessId) -> Option<Role> {
         Some(self.lives.get(process.index())?.as_ref()?.role)
+    }
+
+    /// Whether a batch was delivered, as far as it was to be. Only those that were are forgotten.
+    fn is_delivered(&self, number: BatchNumber) -> bool {
+        self.batches.get(number).map_or(self.batches.is_forgotten(number), Batch::is_delivered)
+    }
+
+    /// Makes room for one more of everything: a run may have millions of them.
+    fn forget(&mut self) {
+        let batches = &self.batches;
+        let is_delivered =
+            |number| batches.get(number).map_or(batches.is_forgotten(number), Batch::is_delivered);
+        let _settled = self.submissions.forget(|oldest| oldest.is_over(is_delivered));
+        let first = self.manifest.first();
+        let settled = self.batches.forget(|oldest| {
+            let listed = oldest.places.last().is_some_and(|place| *place >= first);
+            oldest.deleted && !listed && (oldest.places.is_empty() || oldest.is_delivered())
+        });
+        if let Some(batch) = settled {
+            self.by_location.remove(&batch.location);
+            self.undetectable.remove(&batch.location);
+            self.damaged.remove(&batch.location);
+        }
+        while self.places_from < first
+            && self.places.front().is_some_and(|number| self.batches.get(*number).is_none())
+        {
+            self.places.pop_front();
+            self.places_from += 1;
+        }
     }
 
     /// The batch that a sequence names.

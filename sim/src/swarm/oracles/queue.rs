@@ -205,11 +205,11 @@ impl Oracles {
         let name = std::str::from_utf8(&entry.location).unwrap_or_default();
         let location = Location::from(name);
         let Some(&number) = self.by_location.get(&location) else {
-            self.places.push(BatchNumber::MAX);
+            self.places.push_back(BatchNumber::MAX);
             let what = format!("{location} is listed as {} and was never stored", entry.sequence);
             return self.violated(DurableAck, what);
         };
-        self.places.push(number);
+        self.places.push_back(number);
         let batch = &self.batches[number];
         let foreign = batch.foreign;
         if batch.deleted && !foreign && !batch.lost {
@@ -236,7 +236,11 @@ impl Oracles {
         self.totals.batches += 1;
         let batch = &mut self.batches[number];
         batch.places.push(entry.sequence);
+        // Copied, so that a batch does not keep the whole manifest that listed it.
         batch.metadata = entry.metadata;
+        for item in &mut batch.metadata {
+            item.payload = Bytes::copy_from_slice(&item.payload);
+        }
         if !foreign {
             self.submissions_listed(by, number);
         }
@@ -245,7 +249,7 @@ impl Oracles {
     /// An operator wrote the manifest: from here on the queue is another one.
     fn replaced(&mut self, new: RawManifest, now: i64) {
         let entries = new.after(&[]).and_then(raw::entries).unwrap_or_default();
-        for batch in &mut self.batches {
+        for batch in self.batches.iter_mut() {
             batch.lost |= !batch.places.is_empty() && batch.stored.is_none();
         }
         self.places_from = new.first();
@@ -257,7 +261,7 @@ impl Oracles {
                 self.batches[number].lost = false;
                 self.batches[number].places.push(entry.sequence);
             }
-            self.places.push(number.unwrap_or(BatchNumber::MAX));
+            self.places.push_back(number.unwrap_or(BatchNumber::MAX));
         }
         self.owners.clear();
         self.last_stored = None;

@@ -20,18 +20,18 @@ pub(super) struct RawManifest {
 
 /// One entry of a manifest.
 #[derive(Clone, Debug)]
-pub(super) struct RawEntry {
-    pub(super) sequence: u64,
-    pub(super) location: Bytes,
-    pub(super) metadata: Vec<RawMetadata>,
+pub(crate) struct RawEntry {
+    pub(crate) sequence: u64,
+    pub(crate) location: Bytes,
+    pub(crate) metadata: Vec<RawMetadata>,
 }
 
 /// One metadata item of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RawMetadata {
-    pub(super) start_index: u32,
-    pub(super) ingestion_time_ms: i64,
-    pub(super) payload: Bytes,
+pub(crate) struct RawMetadata {
+    pub(crate) start_index: u32,
+    pub(crate) ingestion_time_ms: i64,
+    pub(crate) payload: Bytes,
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
@@ -90,7 +90,7 @@ impl RawManifest {
 }
 
 /// Takes entries apart; `None` when the bytes are no entries.
-pub(super) fn entries(mut bytes: Bytes) -> Option<Vec<RawEntry>> {
+pub(crate) fn entries(mut bytes: Bytes) -> Option<Vec<RawEntry>> {
     let mut entries = Vec::new();
     while !bytes.is_empty() {
         let entry_len = length(u32_at(&bytes, 0)?);
