@@ -40,12 +40,15 @@ impl BatchNames {
 /// Whether a key lies right under the prefix, not deeper and not elsewhere.
 pub(crate) fn is_right_under(prefix: &Location, key: &str) -> bool {
     key.rsplit_once('/').is_some_and(|(directory, _)| directory == prefix.as_str())
+        || crate::planted!(OtherPrefixCollected)
 }
 
 /// The time in a batch's name, in milliseconds since the Unix epoch; `None` for a
 /// key that is not exactly `{prefix}/{ULID}.batch`. See FORMAT, the table of keys.
 pub(crate) fn batch_millis(prefix: &Location, key: &str) -> Option<u64> {
     let stem = key.strip_prefix(prefix.as_str())?.strip_prefix('/')?.strip_suffix(".batch")?;
+    let deeper = stem.rsplit('/').next().filter(|_| crate::planted!(NestedKeysCollected));
+    let stem = deeper.unwrap_or(stem);
     // The decoder is more lenient: it also takes lower case.
     // Ranges, not a search: a whole manifest is looked through in each cycle of collection.
     let is_written_so = |byte: u8| matches!(byte, b'0'..=b'9' | b'A'..=b'H' | b'J' | b'K' | b'M' | b'N' | b'P'..=b'T' | b'V'..=b'Z');

@@ -70,6 +70,6 @@ impl Now {
         let monotonic = self.monotonic.saturating_since(start.monotonic);
         let wall = self.wall.saturating_since(start.wall);
         crate::sometimes!(WallClockAhead, wall > monotonic + Duration::from_secs(1));
-        monotonic.max(wall)
+        if crate::planted!(SuspensionUnnoticed) { monotonic } else { monotonic.max(wall) }
     }
 }

@@ -345,7 +345,8 @@ impl Consumer {
             // Taking over goes on from `start_manifest_work`.
             return;
         };
-        if epoch_seen > epoch && !crate::planted!(DequeueWithoutEpochCheck) {
+        let blind = crate::planted!(FencedCollectorGoesOn) && self.reading.whole;
+        if epoch_seen > epoch && !blind && !crate::planted!(DequeueWithoutEpochCheck) {
             self.note_fencing();
             self.end(Ended::Fenced { epoch, by: epoch_seen });
             return;
@@ -387,6 +388,8 @@ impl Consumer {
         crate::sometimes!(FencedWhileFetching, fetching);
         crate::sometimes!(FencedInDoubt, doubting);
         crate::sometimes!(FencedWhileReading, !dequeuing && !fetching && !doubting);
+        crate::sometimes!(FencedByCollector, self.reading.whole);
+        crate::sometimes!(FencedWhileDeleting, self.collector.is_deleting());
         crate::sometimes!(FencedWhileClosing, matches!(self.lifecycle, Lifecycle::Closing { .. }));
     }
 

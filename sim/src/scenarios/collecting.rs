@@ -8,10 +8,10 @@ use crate::{Process, ProcessId, Verdict};
 use buffer_core::{Location, Sequence};
 use buffer_driver::{Consumer, ConsumerConfig, DeliveryError, Ended, NextError, ProducerConfig};
 
-const GRACE: u64 = 60;
+pub(super) const GRACE: u64 = 60;
 
 /// A queue whose collector waits for a minute.
-fn producer_config() -> ProducerConfig {
+pub(super) fn producer_config() -> ProducerConfig {
     ProducerConfig {
         gc_grace_period: secs(GRACE),
         delivery_timeout: secs(GRACE / 2 - 1),
@@ -19,7 +19,7 @@ fn producer_config() -> ProducerConfig {
     }
 }
 
-fn consumer_config() -> ConsumerConfig {
+pub(super) fn consumer_config() -> ConsumerConfig {
     ConsumerConfig {
         gc_grace_period: secs(GRACE),
         gc_interval: secs(5),
@@ -27,13 +27,13 @@ fn consumer_config() -> ConsumerConfig {
     }
 }
 
-fn batches(queue: &Queue) -> BTreeSet<Location> {
+pub(super) fn batches(queue: &Queue) -> BTreeSet<Location> {
     let is_batch = |location: &Location| location.as_str().ends_with(".batch");
     queue.store.locations().into_iter().filter(is_batch).collect()
 }
 
 /// Keeps the manifest changing, as a queue in use does, and takes what comes.
-async fn use_it_for(queue: &Queue, consumer: &Consumer, seconds: u64) -> Vec<String> {
+pub(super) async fn use_it_for(queue: &Queue, consumer: &Consumer, seconds: u64) -> Vec<String> {
     let producer = queue.producer(&producer_config());
     let mut delivered = Vec::new();
     for _ in 0..seconds.div_ceil(10) {
@@ -236,7 +236,11 @@ pub(super) fn failure_11_a_fenced_consumers_collector_stops_with_it() {
         use_it_for(&queue, &first, 2 * GRACE).await;
         assert!(queue.store.object(&orphan).is_none(), "the collector was at work");
 
+        // Nobody asks the first one for anything: its collector finds out by itself.
         second.initialize(None).await.expect("it takes over");
+        queue.store.put_raw(&orphan, "orphan");
+        use_it_for(&queue, &second, 3 * GRACE).await;
+        assert!(queue.store.object(&orphan).is_some(), "a fenced consumer collects nothing");
         let error = first.next_batch().await.expect_err("it was fenced");
         assert!(matches!(error, NextError::Ended(Ended::Fenced { .. })), "{error}");
         // All that it acknowledged was dequeued before, so that it has nothing to complain of.

@@ -12,7 +12,7 @@ macro_rules! each_scenario {
                 "A swap takes effect, the client library sends it again and is told of a conflict.",
             lost_replies::failure_02_a_lost_reply_is_not_a_failure(2) [TimeoutTakenForFailure]
                 "A swap takes effect and its reply is lost: nobody is told that it failed.",
-            collecting::failure_03_a_batch_is_not_listed_after_it_was_collected(3) [OldBatchListed]
+            collecting::failure_03_a_batch_is_not_listed_after_it_was_collected(3) [OldBatchListed, SuspensionUnnoticed]
                 "A producer is suspended between upload and swap, and the batch is collected.",
             known_failures::failure_04_a_deleted_manifest_is_an_error_for_everyone_who_saw_it(4) [SequenceRestartedOnMissingManifest, MissingManifestTakenForUnchanged]
                 "The manifest is deleted: nobody starts again at sequence 0 as if nothing had been.",
@@ -22,11 +22,11 @@ macro_rules! each_scenario {
                 "Each byte of a batch's footer is flipped in turn.",
             known_failures::failure_08_thirty_two_producers_need_few_swaps_for_each_batch(8) [NoGroupCommit, NoPauseAfterConflict]
                 "Thirty-two producers share one manifest for a minute.",
-            collecting::failure_09_the_batches_of_a_queue_below_are_not_collected(9) []
+            collecting::failure_09_the_batches_of_a_queue_below_are_not_collected(9) [NestedKeysCollected, ForeignKeysCollected]
                 "A second queue, and foreign objects, under the prefix of the first.",
-            collecting::failure_10_a_wrong_manifest_path_costs_no_backlog(10) []
+            collecting::failure_10_a_wrong_manifest_path_costs_no_backlog(10) [UnusedQueueCollected]
                 "A consumer with a wrong manifest path, beside a backlog.",
-            collecting::failure_11_a_fenced_consumers_collector_stops_with_it(11) []
+            collecting::failure_11_a_fenced_consumers_collector_stops_with_it(11) [FencedCollectorGoesOn]
                 "A consumer is fenced and closed while there is something to collect.",
             known_failures::failure_12_a_local_directory_takes_more_than_one_write(12) [LocalSecondWriteFails]
                 "A local directory takes a second write, and a hundredth.",
@@ -62,10 +62,28 @@ macro_rules! each_scenario {
                 "A swap lands after its batch was given up, which was called unknown.",
             collecting::a_producer_paused_for_longer_than_the_grace_period_says_not_delivered() []
                 "A producer is paused between upload and swap, and its monotonic clock goes on.",
-            collecting::what_nobody_needs_is_deleted_and_nothing_else() []
+            collecting::what_nobody_needs_is_deleted_and_nothing_else() [CollectByAgeAlone, CollectByCachedManifest]
                 "Batches that were dequeued, and one whose producer died before its swap.",
-            collecting::on_an_idle_queue_nothing_is_deleted_until_the_manifest_changes() []
+            collecting::on_an_idle_queue_nothing_is_deleted_until_the_manifest_changes() [CollectByWallClock]
                 "An orphan beside a manifest that nobody changes.",
+            collecting_rules::a_batch_that_is_about_to_be_listed_is_not_collected() [CollectWithoutGrace]
+                "An upload is answered a third of the grace period late, while others change the manifest.",
+            collecting_rules::a_collectors_own_clock_does_not_matter() [CollectByWallClock]
+                "The same beside a collector whose clock is a day ahead, or behind.",
+            collecting_rules::a_store_that_tells_impossible_times_gets_no_deletions() [ImpossibleTimesBelieved]
+                "The same on a store whose listings tell times before 1970.",
+            collecting_rules::what_was_listed_while_a_collector_was_paused_is_kept() [CollectByTwoReadings, CollectByCachedManifest]
+                "A collector is paused between its reading and its second page, and batches are listed.",
+            collecting_rules::beside_foreign_producers_what_is_younger_than_the_oldest_listed_is_kept() [YoungerThanListedCollected]
+                "A producer that follows no rule lists what it uploaded long ago.",
+            collecting_rules::a_consumer_with_another_queues_prefix_costs_no_backlog() [OtherPrefixCollected]
+                "A consumer with the prefix of another queue, beside its backlog.",
+            collecting_rules::orphans_of_every_page_are_collected_in_every_sweep() [FirstPageOnly, SweepNeverBeginsAnew, OrphansLeftBehind]
+                "Orphans on a store with pages of two objects, and later ones on the first page.",
+            collecting_rules::a_collector_that_met_an_error_goes_on_in_its_next_cycle() [CollectorStopsAtError]
+                "Listings, then deletions are denied, and then fail in part.",
+            collecting_rules::a_collector_rests_between_its_cycles() [CollectWithoutRest]
+                "Ten minutes of collecting every five seconds.",
             fencing::of_two_consumers_that_race_to_start_one_goes_on() []
                 "Two consumers start at once, a hundred times, while replies get lost.",
             fencing::a_lost_reply_to_the_take_over_never_gives_two_owners() [EpochAdoptedAfterUnknown]

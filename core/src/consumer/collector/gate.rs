@@ -18,7 +18,8 @@ pub(in crate::consumer) fn credible(
     time: Option<UnixMillis>,
     wall: UnixMillis,
 ) -> Option<UnixMillis> {
-    time.filter(|time| time.0 > 0 && time.saturating_since(wall) <= FAR_AHEAD)
+    let is_possible = |time: UnixMillis| time.0 > 0 && time.saturating_since(wall) <= FAR_AHEAD;
+    time.filter(|time| is_possible(*time) || crate::planted!(ImpossibleTimesBelieved))
 }
 
 /// One reading of the manifest, as far as deleting goes by it: its contents and
@@ -81,7 +82,7 @@ impl Gate {
         modified: Option<UnixMillis>,
     ) -> Result<Self, CollectError> {
         // Nothing was ever listed: this may be a wrong path, and the batches another queue's backlog.
-        if manifest.next_sequence() == Sequence(0) {
+        if manifest.next_sequence() == Sequence(0) && !crate::planted!(UnusedQueueCollected) {
             return Err(CollectError::NeverUsed);
         }
         if let Some(key) = manifest.keys().find(|key| !is_right_under(prefix, key)) {
@@ -91,6 +92,11 @@ impl Gate {
         let oldest = manifest.keys().filter_map(|key| batch_millis(prefix, key)).min();
         let listed = Listed::in_manifest(manifest);
         Ok(Self { prefix: prefix.clone(), grace, listed, modified, oldest })
+    }
+
+    /// Goes by the time of a later reading, and not by what it lists: a planted bug.
+    pub(super) const fn take_time_alone(&mut self, later: &Self) {
+        self.modified = later.modified;
     }
 
     /// Whether a batch that was dequeued may be deleted.
@@ -106,20 +112,35 @@ impl Gate {
     /// What becomes of an object that the store lists.
     pub(super) fn judge(&self, object: &ListedObject, wall: UnixMillis) -> Verdict {
         let key = object.location.as_str();
-        let Some(millis) = batch_millis(&self.prefix, key) else { return Verdict::Keep };
-        let Some(written) = credible(object.last_modified, wall) else { return Verdict::Keep };
-        if self.listed.contains(key) {
+        let foreign = crate::planted!(ForeignKeysCollected).then_some(0);
+        let Some(millis) = batch_millis(&self.prefix, key).or(foreign) else {
+            crate::sometimes!(KeptAsNoBatch);
+            return Verdict::Keep;
+        };
+        let Some(written) = credible(object.last_modified, wall) else {
+            crate::sometimes!(KeptWithoutTime);
+            return Verdict::Keep;
+        };
+        let by_age = crate::planted!(CollectByAgeAlone);
+        if self.listed.contains(key) && !by_age {
+            crate::sometimes!(KeptAsListed);
             // It was there before the manifest that lists it. A quarter of the grace
             // period is more than whole seconds and small differences explain.
             let is_newer = written.saturating_since(self.modified) > self.grace / 4;
             return if is_newer { Verdict::Nonsense } else { Verdict::Keep };
         }
-        let may_be_pending = self.oldest.is_some_and(|oldest| millis >= oldest);
-        if self.is_past_grace(written) && !may_be_pending { Verdict::Delete } else { Verdict::Keep }
+        let any_age = by_age || crate::planted!(YoungerThanListedCollected);
+        let may_be_pending = self.oldest.is_some_and(|oldest| millis >= oldest) && !any_age;
+        let is_old = self.is_past_grace(written);
+        crate::sometimes!(KeptAsYoung, !is_old);
+        crate::sometimes!(KeptAsPending, is_old && may_be_pending);
+        if is_old && !may_be_pending { Verdict::Delete } else { Verdict::Keep }
     }
 
     fn is_past_grace(&self, written: UnixMillis) -> bool {
-        self.modified.saturating_since(written) > self.grace
+        let no_grace = crate::planted!(CollectWithoutGrace);
+        let grace = if no_grace { Duration::ZERO } else { self.grace };
+        self.modified.saturating_since(written) > grace
     }
 }
 

@@ -27,6 +27,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 use core::mem;
+use core::time::Duration;
 
 pub(super) use gate::credible;
 use gate::{Gate, Verdict};
@@ -130,12 +131,19 @@ impl Collector {
 
     /// Starts nothing any more.
     pub(super) fn stop(&mut self) {
+        crate::sometimes!(StoppedWhileReading, self.wants_reading());
+        crate::sometimes!(StoppedWhileListing, matches!(self.step, Step::Listing));
+        crate::sometimes!(StoppedWhileDeleting, self.is_deleting());
         *self = Self { elsewhere: self.elsewhere.take(), ..Self::new() };
     }
 
     /// Whether the next reading of the manifest has to be a whole one, and soon.
     pub(super) const fn wants_reading(&self) -> bool {
         matches!(self.step, Step::Reading)
+    }
+
+    pub(super) const fn is_deleting(&self) -> bool {
+        matches!(self.step, Step::Deleting(_))
     }
 
     pub(super) const fn deadline(&self) -> Option<Instant> {
@@ -159,6 +167,7 @@ impl Collector {
         if matches!(self.step, Step::Off) {
             return;
         }
+        crate::sometimes!(DequeuedToDelete, !batches.is_empty());
         for batch in batches {
             // What there is no room for a sweep finds.
             if self.dequeued.len() < MOST_NAMES {
@@ -174,6 +183,19 @@ impl Collector {
         (self.gate.is_some(), self.elsewhere.is_some()).hash(hasher);
     }
 
+    /// Goes by this reading from here on; says whether it is the first of the cycle.
+    fn go_by(&mut self, gate: Gate) -> bool {
+        let keeps_contents =
+            crate::planted!(CollectByTwoReadings) || crate::planted!(CollectByCachedManifest);
+        match &mut self.gate {
+            Some(earlier) if keeps_contents => {
+                earlier.take_time_alone(&gate);
+                false
+            }
+            Some(_) | None => self.gate.replace(gate).is_none(),
+        }
+    }
+
     /// What is deleted next; nothing when all that may be deleted was.
     fn next_chunk(&mut self, wall: UnixMillis) -> Vec<Doomed> {
         let gate = self.gate.as_ref().expect("nothing is deleted without a reading");
@@ -183,6 +205,8 @@ impl Collector {
         {
             if gate.judge(&suspect, wall) == Verdict::Delete {
                 chunk.push(Doomed { location: suspect.location, shown: None });
+            } else {
+                crate::sometimes!(SuspectCleared);
             }
         }
         while chunk.len() < MOST_DELETES && self.dequeued_left > 0 {
@@ -206,6 +230,8 @@ impl Consumer {
         }
         match self.collector.step {
             Step::Resting { until } if until <= now.monotonic => {
+                crate::sometimes!(CycleBegun);
+                crate::sometimes!(CycleGoesOn, self.collector.cursor.is_some());
                 self.collector.step = Step::Reading;
             }
             Step::ListDue { at } if at <= now.monotonic => self.list_page(),
@@ -233,9 +259,10 @@ impl Consumer {
             return self.end_cycle(now, Some(CollectError::OtherPrefix { location }));
         }
         let prefix = &self.config.data_path_prefix;
+        let modified = if crate::planted!(CollectByWallClock) { Some(now.wall) } else { modified };
         match Gate::new(prefix, self.config.gc_grace_period, manifest, modified) {
             Ok(gate) => {
-                if self.collector.gate.replace(gate).is_none() {
+                if self.collector.go_by(gate) {
                     self.collector.dequeued_left = self.collector.dequeued.len();
                 }
                 self.delete_chunk(now);
@@ -281,11 +308,14 @@ impl Consumer {
         self.stats.gc_files_failed += (results.len() - deleted) as u64;
         let Step::Deleting(chunk) = &mut self.collector.step else {
             // It was stopped meanwhile.
+            crate::sometimes!(DeletedWhileClosing);
             return;
         };
         let (chunk, mut error) = (mem::take(chunk), None);
         for (doomed, result) in chunk.into_iter().zip(results) {
             let Err(said) = result else {
+                crate::sometimes!(DequeuedDeleted, doomed.shown.is_some());
+                crate::sometimes!(OrphanDeleted, doomed.shown.is_none());
                 self.collector.deleted += 1;
                 continue;
             };
@@ -300,7 +330,11 @@ impl Consumer {
             Some(error) if deleted == 0 => {
                 self.end_cycle(now, Some(CollectError::NotDeleted(error)));
             }
-            Some(_) | None => self.delete_chunk(now),
+            Some(_) => {
+                crate::sometimes!(DeleteFailedForSome);
+                self.delete_chunk(now);
+            }
+            None => self.delete_chunk(now),
         }
     }
 
@@ -308,6 +342,7 @@ impl Consumer {
         let prefix = self.config.data_path_prefix.clone();
         let after = self.collector.cursor.clone();
         let timeout = self.config.request_timeout;
+        crate::sometimes!(LaterPageListed, self.collector.pages > 0);
         self.collector.step = Step::Listing;
         self.command(Purpose::ListBatches, |ticket| {
             Command::ListBatches(ListBatches { prefix, after, timeout, ticket })
@@ -317,6 +352,7 @@ impl Consumer {
     pub(super) fn on_listed(&mut self, now: Now, result: Result<ListPage, StoreError>) {
         if !matches!(self.collector.step, Step::Listing) {
             // It was stopped meanwhile.
+            crate::sometimes!(ListedWhileClosing);
             return;
         }
         let page = match result {
@@ -328,14 +364,22 @@ impl Consumer {
         collector.backoff.reset();
         collector.pages += 1;
         // A listing that does not get on would never end.
-        let is_last = page.next.is_none() || page.next == collector.cursor;
+        let is_last =
+            page.next.is_none() || page.next == collector.cursor || crate::planted!(FirstPageOnly);
         collector.swept = is_last || collector.pages >= MOST_PAGES;
-        collector.cursor = if is_last { None } else { page.next };
+        if !is_last {
+            collector.cursor = page.next;
+        } else if !crate::planted!(SweepNeverBeginsAnew) {
+            collector.cursor = None;
+        }
         let gate = collector.gate.as_ref().expect("the manifest is read before the first page");
         for object in page.objects {
             match gate.judge(&object, now.wall) {
+                Verdict::Delete if crate::planted!(OrphansLeftBehind) => {}
                 // Its turn comes without a listing.
-                Verdict::Delete if self.repeats.will_forget(&object.location) => {}
+                Verdict::Delete if self.repeats.will_forget(&object.location) => {
+                    crate::sometimes!(LeftToItsTurn);
+                }
                 Verdict::Delete => collector.suspects.push(object),
                 Verdict::Keep => {}
                 Verdict::Nonsense => {
@@ -345,8 +389,10 @@ impl Consumer {
             }
         }
         if self.collector.suspects.is_empty() {
+            crate::sometimes!(PageWithoutSuspects);
             self.delete_chunk(now);
         } else {
+            crate::sometimes!(PageWithSuspects);
             self.collector.step = Step::Reading;
         }
     }
@@ -354,6 +400,7 @@ impl Consumer {
     fn list_failed(&mut self, now: Now, error: StoreError) {
         self.collector.list_failures += 1;
         if error.is_retryable() && self.collector.list_failures < LIST_TRIES {
+            crate::sometimes!(ListRetried);
             let wait = self.collector.backoff.after_failure(&mut self.random);
             self.collector.step = Step::ListDue { at: now.monotonic + wait };
         } else {
@@ -365,11 +412,17 @@ impl Consumer {
 
     /// Rests until the next cycle, whatever this one came to.
     fn end_cycle(&mut self, now: Now, error: Option<CollectError>) {
+        note_end(error.as_ref());
         let collector = &mut self.collector;
         let (deleted, failed) = (collector.deleted, collector.failed);
+        let no_rest = crate::planted!(CollectWithoutRest);
+        let rest = if no_rest { Duration::ZERO } else { self.config.gc_interval };
+        let stops = crate::planted!(CollectorStopsAtError) && error.is_some();
+        let resting = Step::Resting { until: now.monotonic + rest };
         *collector = Collector {
-            step: Step::Resting { until: now.monotonic + self.config.gc_interval },
+            step: if stops { Step::Off } else { resting },
             dequeued: mem::take(&mut collector.dequeued),
+            gate: collector.gate.take().filter(|_| crate::planted!(CollectByCachedManifest)),
             cursor: collector.cursor.take(),
             elsewhere: collector.elsewhere.take(),
             ..Collector::new()
@@ -377,5 +430,22 @@ impl Consumer {
         self.stats.gc_cycles += 1;
         let event = ConsumerEvent::Collected { deleted, failed, error };
         self.outputs.push_back(Output::Event(event));
+    }
+}
+
+/// Notes how a cycle ended.
+fn note_end(error: Option<&CollectError>) {
+    let Some(error) = error else {
+        crate::sometimes!(CycleThrough);
+        return;
+    };
+    match error {
+        CollectError::NeverUsed => crate::sometimes!(CycleNeverUsed),
+        CollectError::OtherPrefix { .. } => crate::sometimes!(CycleOtherPrefix),
+        CollectError::NoTime => crate::sometimes!(CycleNoTime),
+        CollectError::TimeNonsense { .. } => crate::sometimes!(CycleTimeNonsense),
+        CollectError::ManifestUnreadable(_) => crate::sometimes!(CycleManifestUnreadable),
+        CollectError::NotListed(_) => crate::sometimes!(CycleNotListed),
+        CollectError::NotDeleted(_) => crate::sometimes!(CycleNotDeleted),
     }
 }

@@ -26,9 +26,11 @@ const FAST: u64 = 300;
 const UNSEEN: u64 = 20;
 
 /// Bugs in what no world has: a scenario has to find them.
-const OUTSIDE_OF_WORLDS: [Bug; 1] = [
+const OUTSIDE_OF_WORLDS: [Bug; 2] = [
     // Worlds keep their objects in memory.
     Bug::LocalSecondWriteFails,
+    // No world has producers that follow none of our rules.
+    Bug::YoungerThanListedCollected,
 ];
 
 #[derive(Debug, Args)]
