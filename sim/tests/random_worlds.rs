@@ -4,12 +4,13 @@
 //! `BUFFER_SEEDS=1000..9000` runs other seeds than usual; `BUFFER_TRACE=1`
 //! prints the whole trace of those that fail.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use buffer_sim::swarm::{Report, Token};
+use buffer_sim::swarm::{Change, Report, Token};
 
 /// What takes some seconds on one machine.
 const USUAL: Range<u64> = 0..400;
@@ -84,4 +85,34 @@ fn tell(reports: &[(u64, Report)]) {
     println!("{} submissions in {} batches", sum(|it| it.submissions), sum(|it| it.batches));
     println!("{} not delivered, {} unknown", sum(|it| it.not_delivered), sum(|it| it.unknown));
     println!("{} listed again, {} gaps", sum(|it| it.listed_again), sum(|it| it.gaps));
+}
+
+/// Goal: this build, hardly optimised and without hooks, makes the very worlds of
+/// the optimised one that wrote the hashes, whether lines are kept or not.
+#[test]
+fn the_same_seed_is_the_same_world_in_every_build() {
+    let golden: Vec<_> = include_str!("../golden-hashes.txt").lines().collect();
+    assert_eq!(golden.len(), 100);
+    for line in golden {
+        let (seed, hash) = line.split_once(' ').expect("a line has two words");
+        let seed: u64 = seed.parse().expect("the first is a seed");
+        let report =
+            Token::new(seed).run(seed.is_multiple_of(10)).expect("it held when it was written");
+        assert_eq!(format!("{:016x}", report.hash), hash, "seed {seed}");
+    }
+}
+
+/// Goal: the hash covers every decision.
+#[test]
+fn one_changed_decision_is_another_world() {
+    for index in [20, 200, 1000] {
+        let hashes: BTreeSet<u64> = (0..3)
+            .filter_map(|value| {
+                let changes = vec![Change { index, value }];
+                let token = Token { changes, ..Token::new(7) };
+                token.run(false).ok().map(|report| report.hash)
+            })
+            .collect();
+        assert!(hashes.len() > 1, "decision {index} changes nothing: {hashes:?}");
+    }
 }
