@@ -10,6 +10,8 @@ use buffer_driver::{
     InitializeError, NextError, Resume,
 };
 
+use futures_lite::future;
+
 use super::doom::Doom;
 use super::kinds::Trouble;
 use super::oracles::Role;
@@ -105,11 +107,17 @@ pub(crate) async fn slot(world: &Arc<World>, slot: usize) -> Vec<Alive> {
 }
 
 fn begin(world: &Arc<World>, random: &mut Random) -> Life {
-    let process = world.process("consumer", Role::Consumer);
     let mut config = world.plan.consumer(random);
+    let role =
+        Role::Consumer { prefetch: config.prefetch_batches, gc_interval: config.gc_interval };
+    let process = world.process("consumer", role);
     if world.plan.theme == Theme::WrongManifestPath && world.is_unkind() && random.u32(..3) == 0 {
         world.active("wrong-manifest-path");
         config.manifest_path = "ingest/manifset".to_owned();
+    }
+    if world.plan.theme == Theme::WrongPrefix && world.is_unkind() && random.bool() {
+        world.active("wrong-prefix");
+        config.data_path_prefix = super::foreign::OTHER_PREFIX.to_owned();
     }
     if world.plan.theme == Theme::SmallerGrace && world.is_unkind() && random.bool() {
         world.active("smaller-grace-period");
@@ -138,6 +146,7 @@ pub(crate) async fn drain(world: &Arc<World>) {
     life.style = Style::Next;
     let world_too = Arc::clone(world);
     let drained = life.process.clone().start(async move {
+        world_too.the_collector_meets_an_error(random.u32(..3));
         let Some(mut term) = life.take_over().await else {
             return world_too
                 .violated(Invariant::Liveness, "the last consumer could not take over");
@@ -160,6 +169,13 @@ pub(crate) async fn drain(world: &Arc<World>) {
 
 impl Life {
     async fn run(self, mut random: Random) {
+        if self.world.plan.processes.misbehaves && self.world.is_unkind() && random.u32(..8) == 0 {
+            self.world.active("closed-while-taking-over");
+            let resume = Resume { last: self.world.database().last(), ..Resume::default() };
+            let taking_over = self.consumer.initialize_with(resume);
+            let _both = future::zip(taking_over, self.close()).await;
+            return;
+        }
         let mut again = true;
         while std::mem::take(&mut again) {
             let Some(mut term) = self.take_over().await else { return };
@@ -183,6 +199,9 @@ impl Life {
         loop {
             let last = if is_lost { None } else { world.database().last() };
             let over = world.queue_was_changed();
+            if over {
+                world.oracles().starts_over(self.process.id());
+            }
             let resume = Resume { last, accept_gap: over, accept_reset: over };
             let taking_over = TakingOver::begin(world);
             let result = self.consumer.initialize_with(resume).await;
@@ -273,6 +292,12 @@ impl Life {
                     return false;
                 }
                 3..=5 if self.world.plan.processes.misbehaves => self.misbehave(term).await,
+                // Whoever takes descriptors fetches by himself.
+                6 if unkind && !matches!(self.style, Style::Descriptors(_)) => {
+                    if !self.call_twice(term, random).await {
+                        return false;
+                    }
+                }
                 _ => {}
             }
         }
@@ -410,7 +435,7 @@ impl Life {
                 let troubles =
                     [Trouble::Truncate, Trouble::Corrupt, Trouble::Empty, Trouble::OtherBytes];
                 let damaged = troubles.iter().any(|it| plan.has(*it, Kind::ReadBatch));
-                damaged || plan.faults.newer_format > 0 || forgiving
+                damaged || plan.faults.false_bytes > 0 || forgiving
             }
             NextError::BatchUnreadable { .. } | NextError::ManifestUnreadable(_) => true,
             NextError::NotInitialized | NextError::Ended(_) | _ => false,
@@ -429,6 +454,17 @@ impl Life {
 
     /// Stores a batch with its sequence, and acknowledges; `false` when the database fenced us.
     async fn take(&self, term: &mut Term, batch: ConsumedBatch, random: &mut Random) -> bool {
+        let fetched = matches!(self.style, Style::Descriptors(_));
+        self.take_one(term, batch, fetched, random).await
+    }
+
+    async fn take_one(
+        &self,
+        term: &mut Term,
+        batch: ConsumedBatch,
+        fetched: bool,
+        random: &mut Random,
+    ) -> bool {
         let world = &self.world;
         let sequence = batch.sequence;
         world.runtime.record(format_args!(
@@ -436,7 +472,6 @@ impl Life {
             self.process.id(),
             batch.location
         ));
-        let fetched = matches!(self.style, Style::Descriptors(_));
         world.oracles().handed_out(self.process.id(), &batch, fetched);
         term.last = Some(sequence);
         if !self.work.is_zero() {
@@ -473,6 +508,21 @@ impl Life {
         }
     }
 
+    /// Two calls wait for batches at the same time: each batch goes to one of them.
+    async fn call_twice(&self, term: &mut Term, random: &mut Random) -> bool {
+        self.world.active("calls-race");
+        let both = future::zip(self.consumer.next_batch(), self.consumer.next_batch()).await;
+        let mut batches: Vec<_> = [both.0, both.1].into_iter().flatten().flatten().collect();
+        batches.sort_by_key(|batch| batch.sequence);
+        for batch in batches {
+            // The first one may have waited for the second, and fencing been seen in between.
+            if !self.take_one(term, batch, true, random).await {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Acknowledges what it never got, what it has acknowledged, and what comes later.
     async fn misbehave(&self, term: &Term) {
         let mut wrong = vec![
@@ -491,6 +541,8 @@ impl Life {
             self.acked(sequence, false, &told);
             self.world.active(fault);
         }
+        let skipped = self.consumer.skip(u64::MAX).await;
+        self.world.check(skipped.is_err(), Invariant::Acks, || "skipped what is not next".into());
         if let [_, .., last] = term.to_acknowledge[..] {
             let told = self.consumer.ack(last).await;
             self.acked(last, false, &told);

@@ -32,13 +32,12 @@ use std::time::Duration;
 
 use crate::{FaultGuard, Kind, ProcessId, Quirk, Request, Verdict};
 use buffer_core::StoreErrorKind::{Denied, NoSuchStore, Refused, TimedOut, Transient};
-use buffer_core::format::decode_batch;
 
 use super::exemption::Exemption;
 use super::kinds::Trouble;
 use super::plan::{FaultPlan, Spell, Theme};
 use super::world::World;
-use super::{Random, ms};
+use super::{Random, ms, oracles};
 
 /// What the rule remembers.
 struct Faults {
@@ -68,7 +67,8 @@ impl Faults {
             if request.time < from || (request.time >= until && spell != Spell::DeniedForEver) {
                 continue;
             }
-            if let Some(verdict) = self.judge_spell(world, request, kind, spell) {
+            let is_early = request.time < from + (until - from) / 4;
+            if let Some(verdict) = self.judge_spell(world, request, kind, (spell, is_early)) {
                 return Some(verdict);
             }
         }
@@ -80,7 +80,7 @@ impl Faults {
         world: &World,
         request: &Request,
         kind: Kind,
-        spell: Spell,
+        (spell, is_early): (Spell, bool),
     ) -> Option<Verdict> {
         let victim = &mut self.victims[spell as usize];
         let begins = victim.is_none();
@@ -103,7 +103,11 @@ impl Faults {
                 }
                 Verdict::ApplyThenFail(Transient)
             }
-            Spell::BlindProducer if is_victim && !request.is_of_batch() => Verdict::Fail(Transient),
+            // First it sees nothing of what it did, and then nothing more that it does takes effect.
+            Spell::BlindProducer if is_victim && kind == Kind::ReadManifest && is_early => {
+                Verdict::Fail(Transient)
+            }
+            Spell::BlindProducer if is_victim && kind == Kind::Swap => Verdict::Fail(Transient),
             Spell::CredentialsExpire
             | Spell::DeniedForEver
             | Spell::StoreFull
@@ -178,7 +182,8 @@ impl Faults {
         let mut bytes = object.bytes.to_vec();
         let length = bytes.len();
         bytes[offset % length] ^= mask;
-        let shows = decode_batch(&request.location, &bytes.into(), usize::MAX).is_err();
+        // Not by the reader that is judged.
+        let shows = !oracles::is_batch(&request.location, &bytes.into());
         if shows {
             return verdict;
         }
@@ -204,6 +209,7 @@ pub(crate) fn install(world: &Arc<World>) -> FaultGuard {
         let is_ours = world.is_ours(request.process);
         let verdict = match world.is_unkind() && is_ours {
             true => faults.judge(&world, request, kind),
+            false if kind == Kind::List && world.denies_listing() => Verdict::Fail(Denied),
             false => Verdict::Pass,
         };
         world.requested(request, kind, verdict);

@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 use super::doom::{Doom, Fate, When};
 use super::world::World;
-use super::{Invariant, Random};
+use super::{Invariant, Random, damage, ms};
 
 /// How many states of the manifest are remembered by their versions.
 const REMEMBERED: usize = 4;
@@ -115,7 +115,8 @@ impl Tap {
         for (sequence, location) in manifest.locations_from(base) {
             let Some((at, wall)) = sent.uploads.get(&location) else { continue };
             let age = (now.0 - *at).max(now.1.saturating_since(*wall));
-            if age >= half_grace {
+            // A moment passes between the decision and this.
+            if age >= half_grace + ms(500) {
                 old = Some((sequence, location, age));
             }
         }
@@ -127,34 +128,45 @@ impl Tap {
         drop(sent);
         // A swap that was decided before a pause is sent after it, and a clock may jump in between.
         if let Some((sequence, location, age)) = old
-            && !self.world.was_disturbed(self.process.id())
+            && !self.world.was_just_disturbed(self.process.id())
         {
             let what = format!("{sequence} {location} is listed {age:?} after its upload");
             self.world.violated(Invariant::SafeCollection, what);
         }
     }
 
+    /// Whether the store tells a time that it cannot mean.
+    fn tells_wrong_times(&self) -> bool {
+        let wrong = self.world.plan.wrong_times
+            && self.world.is_unkind()
+            && self.sent().random.u32(..6) == 0;
+        if wrong {
+            self.world.active("impossible-time");
+        }
+        wrong
+    }
+
     /// What a process is shown of a manifest or of a batch.
     fn show(&self, kind: Kind, location: &Location, outcome: &mut ReadOutcome) {
+        if *outcome == ReadOutcome::Missing && kind == Kind::ReadManifest {
+            self.world.oracles().shown_missing(self.process.id());
+        }
         let ReadOutcome::Found(object) = outcome else { return };
-        let newer = self.world.plan.faults.newer_format;
-        if newer > 0 && self.world.is_unkind() && self.sent().random.u32(..10_000) < newer {
-            let mut bytes = object.bytes.to_vec();
-            if let Some(last) = bytes.last_mut() {
-                // The version's high byte; see FORMAT.
-                *last ^= 0x40;
-                self.world.active(match kind {
-                    Kind::ReadManifest => "newer-format/read-manifest",
-                    Kind::Put | Kind::Swap | Kind::ReadBatch | Kind::List | Kind::Delete => {
-                        "newer-format/read-batch"
-                    }
-                });
-            }
-            object.bytes = bytes.into();
-            if kind == Kind::ReadBatch {
+        let chance = self.world.plan.faults.false_bytes;
+        if chance > 0 && self.world.is_unkind() && self.sent().random.u32(..10_000) < chance {
+            let is_manifest = kind == Kind::ReadManifest;
+            let (bytes, fault) = damage::show(&object.bytes, is_manifest, &mut self.sent().random);
+            self.world.active(fault);
+            object.bytes = bytes;
+            if is_manifest {
+                self.world.oracles().shown_damaged(self.process.id());
+            } else {
                 self.world.oracles().read_damaged(location);
             }
             return;
+        }
+        if kind == Kind::ReadManifest && self.tells_wrong_times() {
+            object.last_modified = Some(FAR_AHEAD);
         }
         if kind != Kind::ReadManifest {
             return;
@@ -169,6 +181,9 @@ impl Tap {
         self.world.oracles().shown(self.process.id(), &object.bytes);
     }
 }
+
+/// A time that no store can mean.
+const FAR_AHEAD: UnixMillis = UnixMillis(16_725_225_600_000);
 
 /// The next sequence by a manifest's footer; see FORMAT, "Queue manifest".
 fn next_sequence(bytes: &[u8]) -> Option<Sequence> {
@@ -259,6 +274,11 @@ impl Store for Tap {
             let result = self.ask(kind, &location, request, Result::is_err).await;
             if let (Ok(WriteOutcome::Stored(version)), Some(next)) = (&result, next) {
                 self.know(version, next);
+                self.world.oracles().knows_written(self.process.id());
+            }
+            if kind == Kind::Swap && matches!(result, Ok(WriteOutcome::Conflict)) {
+                let now = self.world.runtime.elapsed();
+                self.world.oracles().met_conflict(self.process.id(), now);
             }
             result
         })
@@ -289,8 +309,21 @@ impl Store for Tap {
     ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
         let prefix = prefix.clone();
         Box::pin(async move {
+            let begins = after.is_none();
             let request = self.store.list(&prefix, after);
-            self.ask(Kind::List, &prefix, request, Result::is_err).await
+            let mut listed = self.ask(Kind::List, &prefix, request, Result::is_err).await;
+            if let Ok(page) = &mut listed {
+                if begins {
+                    let now = self.world.runtime.elapsed();
+                    self.world.oracles().listed_anew(self.process.id(), now);
+                }
+                if self.tells_wrong_times() {
+                    for object in &mut page.objects {
+                        object.last_modified = Some(UnixMillis(0));
+                    }
+                }
+            }
+            listed
         })
     }
 
