@@ -93,6 +93,13 @@ pub(crate) async fn slot(world: &Arc<World>, slot: usize) -> Vec<Alive> {
         let longest = world.plan.processes.consumer_life.as_millis();
         let longest = u64::try_from(longest).expect("it is short");
         world.rest(ms(random.u64(0..longest))).await;
+        // Some are not replaced at once: whoever wakes up is alone with its queue.
+        if world.is_held(process.id()) && random.u32(..4) > 0 {
+            while world.is_held(process.id()) && world.is_unkind() {
+                world.rest(ms(500)).await;
+            }
+            world.rest(secs(5)).await;
+        }
         if world.is_crashed(process.id()) {
             // It met its fate at one of its requests.
         } else if world.plan.processes.crash_consumers > 0 && world.is_unkind() && random.bool() {
@@ -142,6 +149,9 @@ fn begin(world: &Arc<World>, random: &mut Random) -> Life {
 /// The last consumer: when all is well it gets everything that is left, and dequeues it.
 pub(crate) async fn drain(world: &Arc<World>) {
     let mut random = world.fork("the last consumer");
+    if world.queue_was_changed() {
+        world.database().forget_epoch();
+    }
     let mut life = begin(world, &mut random);
     life.style = Style::Next;
     let world_too = Arc::clone(world);
@@ -282,7 +292,7 @@ impl Life {
             }
             let unkind = self.world.is_unkind();
             match random.u32(..40) {
-                0 => {
+                0 | 7..=9 => {
                     let _told = self.dropping("flush", random, self.consumer.flush()).await;
                 }
                 1 if unkind => return true,

@@ -12,7 +12,7 @@ const BATCH_FOOTER: usize = 7;
 pub(super) fn show(bytes: &Bytes, is_manifest: bool, random: &mut Random) -> (Bytes, &'static str) {
     let mut changed = bytes.to_vec();
     let fault = match (random.u32(..3) > 0, is_manifest) {
-        (true, true) if repeat_sequence(&mut changed) => "repeated-sequence",
+        (true, true) if repeat_sequence(&mut changed, random) => "repeated-sequence",
         (true, false) if change_count(&mut changed, random) => "wrong-record-count",
         (_, is_manifest) => {
             if let Some(last) = changed.last_mut() {
@@ -25,8 +25,8 @@ pub(super) fn show(bytes: &Bytes, is_manifest: bool, random: &mut Random) -> (By
     (changed.into(), fault)
 }
 
-/// The last entry says the sequence of the one before it; `false` where there is but one.
-fn repeat_sequence(bytes: &mut [u8]) -> bool {
+/// An entry says the sequence of the one after it; `false` where there is but one.
+fn repeat_sequence(bytes: &mut [u8], random: &mut Random) -> bool {
     let Some(end) = bytes.len().checked_sub(MANIFEST_FOOTER) else { return false };
     let (mut at, mut places) = (0, Vec::new());
     while at < end {
@@ -36,8 +36,11 @@ fn repeat_sequence(bytes: &mut [u8]) -> bool {
         places.push(at + 4);
         at += 4 + usize::try_from(u32::from_le_bytes(length)).unwrap_or(end);
     }
-    let [.., earlier, last] = places[..] else { return false };
-    bytes.copy_within(earlier..earlier + 8, last);
+    let Some(others) = places.len().checked_sub(1).filter(|others| *others > 0) else {
+        return false;
+    };
+    let index = random.usize(..others);
+    bytes.copy_within(places[index + 1]..places[index + 1] + 8, places[index]);
     true
 }
 

@@ -67,8 +67,7 @@ impl Faults {
             if request.time < from || (request.time >= until && spell != Spell::DeniedForEver) {
                 continue;
             }
-            let is_early = request.time < from + (until - from) / 4;
-            if let Some(verdict) = self.judge_spell(world, request, kind, (spell, is_early)) {
+            if let Some(verdict) = self.judge_spell(world, request, kind, spell) {
                 return Some(verdict);
             }
         }
@@ -80,7 +79,7 @@ impl Faults {
         world: &World,
         request: &Request,
         kind: Kind,
-        (spell, is_early): (Spell, bool),
+        spell: Spell,
     ) -> Option<Verdict> {
         let victim = &mut self.victims[spell as usize];
         let begins = victim.is_none();
@@ -101,13 +100,13 @@ impl Faults {
                     self.victims[spell as usize] = None;
                     return None;
                 }
+                // What it has uploaded may seem old to it before it sees again.
+                if self.random.bool() {
+                    world.age(request.process);
+                }
                 Verdict::ApplyThenFail(Transient)
             }
-            // First it sees nothing of what it did, and then nothing more that it does takes effect.
-            Spell::BlindProducer if is_victim && kind == Kind::ReadManifest && is_early => {
-                Verdict::Fail(Transient)
-            }
-            Spell::BlindProducer if is_victim && kind == Kind::Swap => Verdict::Fail(Transient),
+            Spell::BlindProducer if is_victim && !request.is_of_batch() => Verdict::Fail(Transient),
             Spell::CredentialsExpire
             | Spell::DeniedForEver
             | Spell::StoreFull

@@ -444,11 +444,12 @@ impl FaultPlan {
         }
         plan.false_bytes = if one_in(random, 10) { random.u32(20..=most) } else { 0 };
         for spell in Spell::ALL {
-            if !one_in(random, 10) {
+            if !one_in(random, if spell == Spell::BlindProducer { 5 } else { 10 }) {
                 continue;
             }
             let from = unkind.mul_f64(random.f64() * 0.9);
-            let most = if spell == Spell::BlindProducer { 30_000 } else { 12_000 };
+            // Whoever is blind for long gives up what it has.
+            let most = if spell == Spell::BlindProducer { 6000 } else { 12_000 };
             let lasts = ms(random.u64(200..most));
             plan.spells.push((spell, from, from + lasts));
         }

@@ -28,6 +28,8 @@ struct Sent {
     /// Which sequence came next in which version of the manifest.
     known: VecDeque<(Version, Sequence)>,
     last_swap: Option<(Condition, Bytes)>,
+    /// The last batches that were sent, by the bytes that they begin with, and their names.
+    batches: VecDeque<(Bytes, Location)>,
     doom: Option<Doom>,
     random: Random,
 }
@@ -45,6 +47,7 @@ impl Tap {
             uploads: BTreeMap::new(),
             known: VecDeque::new(),
             last_swap: None,
+            batches: VecDeque::new(),
             doom,
             random: world.fork("tap"),
         };
@@ -90,6 +93,21 @@ impl Tap {
         let mut sent = self.sent();
         if location.as_str().ends_with(".batch") {
             sent.uploads.entry(location.clone()).or_insert(now);
+            let Some(begin) = payload.first() else { return };
+            // The same bytes at the same place: kept, so that nothing else can be there.
+            let is_same = |(bytes, _): &(Bytes, Location)| {
+                (bytes.as_ptr(), bytes.len()) == (begin.as_ptr(), begin.len())
+            };
+            let earlier = sent.batches.iter().position(is_same);
+            let earlier = earlier.and_then(|index| sent.batches.remove(index));
+            sent.batches.push_back((begin.clone(), location.clone()));
+            if sent.batches.len() > 32 {
+                sent.batches.pop_front();
+            }
+            drop(sent);
+            if let Some((_, earlier)) = earlier {
+                self.world.oracles().uploads_again(self.process.id(), &earlier, now.0);
+            }
             return;
         }
         // Consumers list nothing.
@@ -310,12 +328,13 @@ impl Store for Tap {
         let prefix = prefix.clone();
         Box::pin(async move {
             let begins = after.is_none();
+            let term = self.world.oracles().terms(self.process.id());
             let request = self.store.list(&prefix, after);
             let mut listed = self.ask(Kind::List, &prefix, request, Result::is_err).await;
             if let Ok(page) = &mut listed {
-                if begins {
+                if begins && !self.world.was_just_disturbed(self.process.id()) {
                     let now = self.world.runtime.elapsed();
-                    self.world.oracles().listed_anew(self.process.id(), now);
+                    self.world.oracles().listed_anew(self.process.id(), term, now);
                 }
                 if self.tells_wrong_times() {
                     for object in &mut page.objects {

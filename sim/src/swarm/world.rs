@@ -235,6 +235,20 @@ impl World {
         living.take(YOUNGEST).map(|known| known.process.clone()).collect()
     }
 
+    /// Moves a process's wall clock past the grace period.
+    pub(crate) fn age(&self, id: ProcessId) {
+        self.active("jump-forward");
+        if let Some(known) = locked(&self.processes).get_mut(&id) {
+            known.disturbed = Some(self.runtime.elapsed());
+            known.process.clock().jump(self.plan.grace);
+        }
+    }
+
+    /// Whether a process is held at this moment.
+    pub(crate) fn is_held(&self, id: ProcessId) -> bool {
+        locked(&self.processes).get(&id).is_some_and(|known| known.held > 0)
+    }
+
     pub(crate) fn crash(&self, process: &Process) {
         let loops = self.plan.processes.crash_loops;
         self.active(match (self.is_producer(process.id()), loops) {

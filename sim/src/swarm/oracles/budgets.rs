@@ -9,6 +9,7 @@ use super::{Map, Oracles, Role};
 use crate::Kind as Asked;
 use crate::ProcessId;
 use crate::swarm::Invariant::{BoundedMemory, BoundedRequests, Sequences};
+use crate::swarm::exemption::Exemption;
 
 /// How many requests in a row about one thing one process may see fail within a second.
 const FAILURES_A_SECOND: usize = 10;
@@ -52,6 +53,8 @@ pub(super) struct Spending {
     reads: VecDeque<Duration>,
     /// When a collector last began to list.
     listed_anew: Option<Duration>,
+    /// How often it raised the epoch.
+    terms: u64,
     /// Bytes of submissions that were taken and not settled.
     held: usize,
     /// Since when more is held than may be, if that lasts.
@@ -100,8 +103,6 @@ impl Oracles {
             Role::Foreign => return,
         };
         let spending = &mut life.spending;
-        let rested = spending.failed_at.remove(location).map(|failed| now - failed);
-        let hasty = rested.filter(|rested| asked == Asked::Put && *rested < UPLOAD_REST);
         let after_conflict = match asked {
             Asked::ReadManifest | Asked::Swap => spending.conflict.take(),
             Asked::Put | Asked::ReadBatch | Asked::List | Asked::Delete => None,
@@ -119,10 +120,6 @@ impl Oracles {
             self.totals.sent_bytes += bytes as u64;
         }
         self.totals.producer_requests += 1;
-        if let Some(rested) = hasty {
-            let what = format!("{process} tries {location} again after {rested:?}");
-            self.violated(BoundedRequests, what);
-        }
         if is_restless {
             let what = format!("{process} does not rest after conflicts");
             self.violated(BoundedRequests, what);
@@ -133,6 +130,18 @@ impl Oracles {
         }
     }
 
+    /// A producer uploads a batch under another name than before.
+    pub(crate) fn uploads_again(&mut self, process: ProcessId, earlier: &Location, now: Duration) {
+        let Some(life) = self.life(process) else { return };
+        let failed = life.spending.failed_at.remove(earlier);
+        if let Some(rested) = failed.map(|failed| now - failed)
+            && rested < UPLOAD_REST
+        {
+            let what = format!("{process} tries again after {rested:?} what failed as {earlier}");
+            self.violated(BoundedRequests, what);
+        }
+    }
+
     fn asked_by_consumer(
         &mut self,
         process: ProcessId,
@@ -140,6 +149,8 @@ impl Oracles {
         prefetch: usize,
         now: Duration,
     ) {
+        // A location that is damaged is taken for the manifest's.
+        let is_damaged = self.is_exempt(Exemption::UndetectableFlips);
         let Some(life) = self.life(process) else { return };
         let spending = &mut life.spending;
         match asked {
@@ -155,7 +166,7 @@ impl Oracles {
                 }
             }
             Asked::ReadManifest => {
-                if life.missing >= LOOKS && life.seen != (0, 0, 0) {
+                if life.missing >= LOOKS && life.seen != (0, 0, 0) && !is_damaged {
                     let what = format!("{process} goes on without the manifest that it knew");
                     self.violated_without_excuse(Sequences, what);
                     return;
@@ -177,6 +188,7 @@ impl Oracles {
     pub(super) fn begins_term(&mut self, process: ProcessId) {
         if let Some(life) = self.life(process) {
             (life.spending.fetches, life.spending.listed_anew) = (0, None);
+            life.spending.terms += 1;
         }
     }
 
@@ -188,9 +200,17 @@ impl Oracles {
         }
     }
 
-    /// A collector was shown the first page of a listing: its cycles are apart.
-    pub(crate) fn listed_anew(&mut self, process: ProcessId, now: Duration) {
+    /// In which of its terms a consumer is.
+    pub(crate) fn terms(&mut self, process: ProcessId) -> u64 {
+        self.life(process).map_or(0, |life| life.spending.terms)
+    }
+
+    /// A collector was shown the first page of a listing that it asked for in this term: its cycles are apart.
+    pub(crate) fn listed_anew(&mut self, process: ProcessId, term: u64, now: Duration) {
         let Some(life) = self.life(process) else { return };
+        if life.spending.terms != term {
+            return;
+        }
         let Role::Consumer { gc_interval, .. } = life.role else { return };
         let earlier = life.spending.listed_anew.replace(now);
         if let Some(earlier) = earlier

@@ -57,7 +57,7 @@ impl Oracles {
     /// A process learned that what it wrote is the manifest.
     pub(crate) fn knows_written(&mut self, process: ProcessId) {
         if let Some(life) = self.life(process) {
-            life.seen = life.written;
+            (life.seen, life.missing) = (life.written, 0);
         }
     }
 
@@ -70,7 +70,9 @@ impl Oracles {
 
     /// What is broken when a process says or does what the queue's bytes do not.
     pub(super) fn blame(&mut self, process: ProcessId, invariant: Invariant) -> Invariant {
-        let misled = self.life(process).is_some_and(|life| life.misled);
+        // Where the queue is another one, nobody can say which of the two it was.
+        let misled = !self.is_exempt(Exemption::Regrown)
+            && self.life(process).is_some_and(|life| life.misled);
         if misled { CorruptionShows } else { invariant }
     }
 
