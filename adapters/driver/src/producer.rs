@@ -113,6 +113,15 @@ impl Drop for Cancelled {
     }
 }
 
+/// A call that was told of room, and passes that on if it is dropped before it takes it.
+struct Turn<'a>(&'a Engine<ProducerRole>);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.look(|role| role.room.notify(1));
+    }
+}
+
 #[derive(Debug)]
 struct ProducerRole {
     machine: core::Producer,
@@ -336,7 +345,9 @@ impl Producer {
         let mut submission = Submission { entries, metadata };
         let mut has_waited = false;
         loop {
+            let turn = has_waited.then_some(Turn(&self.engine));
             self.engine.make_way().await;
+            mem::forget(turn);
             let submitted = self.engine.with(|role, now| {
                 if role.is_rest_due(now) {
                     self.engine.note_crowd();

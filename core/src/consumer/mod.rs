@@ -184,6 +184,8 @@ pub struct Consumer {
     /// How often it was initialized.
     term: u64,
     running: BTreeMap<CommandId, Purpose>,
+    /// When closing is given up.
+    close_by: Option<Instant>,
     stats: ConsumerStats,
     outputs: VecDeque<Output<ConsumerEvent>>,
     /// What the host was last told to wake us at.
@@ -238,6 +240,7 @@ impl Consumer {
             collector: Collector::new(),
             term: 0,
             running: BTreeMap::new(),
+            close_by: None,
             stats: ConsumerStats::default(),
             outputs: VecDeque::new(),
             announced: None,
@@ -302,6 +305,7 @@ impl Consumer {
             Lifecycle::Active { epoch } => {
                 crate::sometimes!(ConsumerClosedWhileBusy, self.reading.busy);
                 self.lifecycle = Lifecycle::Closing { epoch };
+                self.close_by = Some(now.monotonic + self.config.retry_timeout);
                 self.window.clear();
                 self.collector.stop();
                 self.dequeue.ask();
@@ -322,8 +326,22 @@ impl Consumer {
         self.fill_window();
         self.start_fetches(now);
         self.collect(now);
+        self.give_up_closing(now);
         self.start_manifest_work(now);
         if matches!(self.lifecycle, Lifecycle::Closing { .. }) && self.dequeue.is_settled() {
+            self.end(Ended::Closed);
+        }
+    }
+
+    /// Ends a closing that has taken too long, unless a reply is still awaited.
+    ///
+    /// Each kind of trouble has its own patience, and one may follow the other for ever.
+    fn give_up_closing(&mut self, now: Now) {
+        let is_closing = matches!(self.lifecycle, Lifecycle::Closing { .. });
+        let is_late = self.close_by.is_some_and(|by| by <= now.monotonic);
+        if is_closing && is_late && !self.reading.is_busy() && !self.dequeue.is_settled() {
+            let fault = self.last_fault();
+            self.dequeue.failed(fault);
             self.end(Ended::Closed);
         }
     }
@@ -350,7 +368,8 @@ impl Consumer {
         let fetches = self.window.iter().filter_map(Slot::retry_at);
         let dequeue = self.dequeue_deadline();
         let collector = self.collector.deadline();
-        fetches.chain(self.reading_deadline(dequeue)).chain(collector).min()
+        let closing = self.close_by.filter(|_| !self.reading.is_busy());
+        fetches.chain(self.reading_deadline(dequeue)).chain(collector).chain(closing).min()
     }
 
     fn command<R>(&mut self, purpose: Purpose, build: impl FnOnce(Ticket<R>) -> Command) {

@@ -55,6 +55,8 @@ pub(super) struct Reading {
     swapping: Option<(Manifest, Instant)>,
     /// How many reads in a row showed bytes that are no manifest.
     corrupt_reads: u32,
+    /// What went wrong since the last reading or swap that worked.
+    last_fault: Option<Fault>,
 }
 
 /// Which kind of request about the manifest failed.
@@ -104,7 +106,12 @@ impl Reading {
             modified: None,
             swapping: None,
             corrupt_reads: 0,
+            last_fault: None,
         }
+    }
+
+    pub(super) const fn is_busy(&self) -> bool {
+        self.busy
     }
 
     pub(super) const fn begun(&self) -> u64 {
@@ -156,6 +163,7 @@ impl Reading {
         self.reads.end();
         self.suspicion.clear();
         self.corrupt_reads = 0;
+        self.last_fault = None;
     }
 }
 
@@ -418,6 +426,7 @@ impl Consumer {
         }
         self.reading.stale = true;
         self.reading.rest_until = Some(now.monotonic + wait);
+        self.reading.last_fault = Some(fault.clone());
         if !is_over {
             // Whoever waits for this read gets the next one instead.
             self.reading.wanted = self.reading.begun + 1;
@@ -440,6 +449,20 @@ impl Consumer {
         }
         self.dequeue.failed(fault);
         self.changed();
+    }
+
+    /// What is wrong where every swap is answered with a conflict.
+    fn contended(&self) -> Fault {
+        let location = self.config.manifest_path.clone();
+        let (kind, operation) = (StoreErrorKind::Transient, StoreOperation::SwapManifest);
+        StoreError::new(kind, operation, location)
+            .with_source("every swap for this long was answered with a conflict")
+            .into()
+    }
+
+    /// What went wrong last.
+    pub(super) fn last_fault(&self) -> Fault {
+        self.reading.last_fault.clone().unwrap_or_else(|| self.contended())
     }
 
     fn fail_initialize(&mut self, error: InitializeError) {
@@ -577,12 +600,8 @@ impl Consumer {
                 crate::sometimes!(DequeueConflict, !takes_over);
                 let since = *self.reading.swaps.since.get_or_insert(now.monotonic);
                 if now.monotonic.saturating_since(since) >= self.config.retry_timeout {
-                    let location = self.config.manifest_path.clone();
-                    let (kind, operation) =
-                        (StoreErrorKind::Transient, StoreOperation::SwapManifest);
-                    let error = StoreError::new(kind, operation, location)
-                        .with_source("every swap for this long was answered with a conflict");
-                    self.manifest_failed(now, Attempted::Swap, error.into());
+                    let fault = self.contended();
+                    self.manifest_failed(now, Attempted::Swap, fault);
                     return None;
                 }
                 // The one consumer is in nobody's way for long, and everybody waits for it.

@@ -9,8 +9,10 @@ use crate::{Process, Verdict};
 use buffer_core::StoreErrorKind::{Denied, Transient};
 use buffer_driver::{
     Consumer, ConsumerConfig, DeliveryError, DeliveryFailure, Ended, FlushError, InitializeError,
-    NextError,
+    NextError, ProducerConfig,
 };
+use bytes::Bytes;
+use futures_lite::future::poll_once;
 
 fn impatient() -> ConsumerConfig {
     ConsumerConfig { retry_timeout: secs(10), ..ConsumerConfig::default() }
@@ -267,5 +269,63 @@ pub(super) fn who_slept_through_a_conflict_does_not_sleep_on() {
         assert_eq!(taken.epoch, 8);
         let took = queue.runtime.elapsed() - woke;
         assert!(took < secs(60), "it took {took:?}");
+    });
+}
+
+/// Goal: a caller that is told of room and goes away before it takes it leaves it to the next one.
+///
+/// 1. Two calls wait for room. 2. There is some, and the first is told. 3. It makes
+///    way for others, and is dropped there. 4. The second has to be told now.
+pub(super) fn room_that_a_dropped_call_was_told_of_is_the_next_ones() {
+    let queue = Queue::new(1);
+    let config = ProducerConfig { max_buffered_bytes: 4000, ..one_by_one() };
+    let producer = queue.producer(&config);
+    let call = |filler: usize| producer.produce(vec![vec![b'x'; filler].into()], Bytes::new());
+    queue.runtime.block_on(async {
+        let held = call(2500).await.expect("there is room");
+        let mut told = Box::pin(call(2500));
+        let mut next = Box::pin(call(2500));
+        for call in [&mut told, &mut next] {
+            // It may make way once before it comes to wait for room.
+            for _ in 0..2 {
+                assert!(poll_once(&mut *call).await.is_none(), "it waits for room");
+            }
+        }
+        held.watcher.await_durable().await.expect("all is well");
+        // Calls have come for a while without a rest: the next one is to make way.
+        queue.runtime.sleep(ms(5)).await;
+        call(1).await.expect("it is small").watcher.await_durable().await.expect("all is well");
+        assert!(poll_once(&mut told).await.is_none(), "it makes way for others");
+        drop(told);
+        let next = next.await.expect("there is room for it");
+        next.watcher.await_durable().await.expect("all is well");
+    });
+}
+
+/// Goal: `close` ends within `retry_timeout` and `request_timeout`, also where one
+/// trouble follows the other and none of them lasts for as long.
+pub(super) fn a_close_ends_in_time_when_one_trouble_follows_the_other() {
+    let queue = Queue::new(1);
+    let producer = queue.producer(&one_by_one());
+    let config = ConsumerConfig { request_timeout: secs(1), ..impatient() };
+    let consumer = queue.consumer(&config);
+    queue.runtime.block_on(async {
+        produce(&producer, "0").await.watcher.await_durable().await.expect("all is well");
+        consumer.initialize(None).await.expect("all is well");
+        let batch = consumer.next_batch().await.expect("all is well").expect("there is one");
+        consumer.ack(batch.sequence).await.expect("it was handed out");
+        let began = queue.runtime.elapsed();
+        let _rule = queue.store.fault(move |request| {
+            let swaps_fail = request.time - began < secs(9);
+            match request.is_swap() {
+                true if swaps_fail => Verdict::FalseConflict,
+                false if !swaps_fail => Verdict::Fail(Transient),
+                true | false => Verdict::Pass,
+            }
+        });
+        let error = consumer.close().await.expect_err("nothing could be dequeued");
+        assert!(matches!(error, FlushError::Fault(_)), "{error}");
+        let took = queue.runtime.elapsed() - began;
+        assert!(took <= config.retry_timeout + config.request_timeout, "it took {took:?}");
     });
 }

@@ -164,6 +164,10 @@ macro_rules! each_scenario {
                 "One flush, and then a hundred acknowledgements.",
             found_waits::who_slept_through_a_conflict_does_not_sleep_on() []
                 "A consumer is paused for hours while its swap is out, and wakes to a conflict.",
+            found_waits::room_that_a_dropped_call_was_told_of_is_the_next_ones() []
+                "A call that waits for room is told of some, and dropped before it takes it.",
+            found_waits::a_close_ends_in_time_when_one_trouble_follows_the_other() []
+                "Swaps are turned away for nine seconds, and then reads fail.",
         }
     };
 }

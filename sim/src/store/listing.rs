@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use buffer_core::{ListCursor, ListPage, ListedObject, Location, Object};
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::objects::Objects;
 use super::profile::{ListingOrder, Profile};
@@ -13,7 +12,7 @@ use crate::decisions::Random;
 /// Where a page begins, as the store reads its own cursor.
 struct Start {
     /// What the order of this listing depends on.
-    salt: u32,
+    salt: u8,
     after: Option<Location>,
 }
 
@@ -21,10 +20,10 @@ impl Start {
     /// `None` for a cursor that this store did not make.
     fn read(cursor: Option<&ListCursor>, random: &mut Random) -> Option<Self> {
         let Some(ListCursor(text)) = cursor else {
-            return Some(Self { salt: random.u32(..), after: None });
+            return Some(Self { salt: random.u8(..), after: None });
         };
         let (salt, after) = text.split_once(':')?;
-        let salt = u32::from_str_radix(salt, 16).ok()?;
+        let salt = u8::from_str_radix(salt, 16).ok()?;
         Some(Self { salt, after: Some(Location::new(after)) })
     }
 }
@@ -47,25 +46,13 @@ pub(super) fn page(
             (found, rest.next().is_some())
         }
         ListingOrder::Arbitrary => {
-            let rank = |key: &Location| xxh3_64_with_seed(key.as_str().as_bytes(), salt.into());
-            let start = after.as_ref().map(|after| (rank(after), after));
-            let mut rest: Vec<_> = objects
-                .under(prefix, None, at)
-                .map(|(key, object)| ((rank(key), key), object))
-                .filter(|(rank, _)| start.is_none_or(|start| *rank > start))
-                .collect();
-            let more = rest.len() > size;
-            if more {
-                // Only what is on this page need be in order.
-                rest.select_nth_unstable_by(size, |(one, _), (other, _)| one.cmp(other));
-                rest.truncate(size);
-            }
-            rest.sort_unstable_by_key(|(rank, _)| *rank);
-            (rest.into_iter().map(|((_, key), object)| (key, object)).collect(), more)
+            let mut rest = objects.ranked(prefix, salt, after.as_ref(), at);
+            let found = rest.by_ref().take(size).collect();
+            (found, rest.next().is_some())
         }
     };
     let next = match found.last() {
-        Some((last, _)) if more => Some(ListCursor(format!("{salt:08x}:{last}").into())),
+        Some((last, _)) if more => Some(ListCursor(format!("{salt:02x}:{last}").into())),
         Some(_) | None => None,
     };
     Some(ListPage { objects: found.into_iter().map(listed).collect(), next })

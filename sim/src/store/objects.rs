@@ -10,7 +10,7 @@ use buffer_core::{Condition, Location, Object, ReadOutcome, UnixMillis, Version}
 use bytes::Bytes;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 
-use super::profile::{Profile, Versions};
+use super::profile::{ListingOrder, Profile, Versions};
 use crate::decisions::Random;
 
 /// One key: what it is now, and what it was.
@@ -45,6 +45,8 @@ pub(super) struct Objects {
     keys: HashMap<Location, Key, BuildHasherDefault<LocationHasher>>,
     /// The keys in order.
     order: BTreeSet<Location>,
+    /// The keys by a hash, for a store that lists them in no order; see [`Objects::ranked`].
+    ranks: BTreeSet<(u64, Location)>,
     /// Counts the writes of the store, so that no generation comes twice.
     generations: u64,
     /// Keys that were removed, oldest first: some are remembered for those who see what is past.
@@ -58,8 +60,8 @@ impl Objects {
     const REMEMBERED_KEYS: usize = 256;
 
     pub(super) fn new(profile: Profile) -> Self {
-        let (keys, order) = (HashMap::default(), BTreeSet::new());
-        Self { profile, keys, order, generations: 0, removed: VecDeque::new() }
+        let (keys, order, ranks) = (HashMap::default(), BTreeSet::new(), BTreeSet::new());
+        Self { profile, keys, order, ranks, generations: 0, removed: VecDeque::new() }
     }
 
     pub(super) fn get(&self, location: &Location) -> Option<&Object> {
@@ -98,14 +100,53 @@ impl Objects {
         self.order
             .range((start, Bound::Unbounded))
             .take_while(move |location| location.as_str().starts_with(&prefix))
-            .filter_map(move |location| {
-                let key = self.keys.get(location)?;
-                let object = match at {
-                    None => key.now(),
-                    Some(at) => key.at(at),
+            .filter_map(move |location| self.seen(location, at))
+    }
+
+    /// The objects under a prefix after a key, in an order that follows from `salt` and from no
+    /// name, as they were at a time; without one, as they are.
+    ///
+    /// The keys lie in 256 blocks by the first byte of their hash; the salt says in which order
+    /// the blocks come, so that a page costs what is on it and not a look at every key.
+    pub(super) fn ranked<'a>(
+        &'a self,
+        prefix: &Location,
+        salt: u8,
+        after: Option<&Location>,
+        at: Option<Duration>,
+    ) -> impl Iterator<Item = (&'a Location, &'a Object)> + use<'a> {
+        let prefix = format!("{prefix}/");
+        let after = after.map(|after| (rank(after), after.clone()));
+        let first = after.as_ref().map_or(0, |(rank, _)| (rank >> 56) as u8 ^ salt);
+        (first..=u8::MAX)
+            .flat_map(move |turn| {
+                let block = u64::from(turn ^ salt) << 56;
+                let start = match &after {
+                    Some(after) if turn == first => Bound::Excluded(after.clone()),
+                    Some(_) | None => Bound::Included((block, Location::new(""))),
                 };
-                object.map(|object| (location, object))
+                // Past the last block there is none that it could end before.
+                let end = match block.checked_add(1 << 56) {
+                    Some(next) => Bound::Excluded((next, Location::new(""))),
+                    None => Bound::Unbounded,
+                };
+                self.ranks.range((start, end)).map(|(_, location)| location)
             })
+            .filter(move |location| location.as_str().starts_with(&prefix))
+            .filter_map(move |location| self.seen(location, at))
+    }
+
+    fn seen<'a>(
+        &'a self,
+        location: &'a Location,
+        at: Option<Duration>,
+    ) -> Option<(&'a Location, &'a Object)> {
+        let key = self.keys.get(location)?;
+        let object = match at {
+            None => key.now(),
+            Some(at) => key.at(at),
+        };
+        object.map(|object| (location, object))
     }
 
     /// An object that is not this one and ends alike, from the seed's choice.
@@ -164,6 +205,12 @@ impl Objects {
         let object = Object { bytes, version, last_modified: self.profile.modified(now) };
         if !self.keys.contains_key(location) {
             self.keys.insert(location.clone(), Key::default());
+            match self.profile.listing {
+                ListingOrder::Sorted => {}
+                ListingOrder::Arbitrary => {
+                    self.ranks.insert((rank(location), location.clone()));
+                }
+            }
             self.order.insert(location.clone());
         }
         let key = self.keys.get_mut(location).expect("it was just added");
@@ -185,6 +232,7 @@ impl Objects {
         {
             self.keys.remove(&forgotten);
             self.order.remove(&forgotten);
+            self.ranks.remove(&(rank(&forgotten), forgotten));
         }
         true
     }
@@ -209,6 +257,10 @@ impl Key {
             self.states.pop_front();
         }
     }
+}
+
+fn rank(location: &Location) -> u64 {
+    xxh3_64_with_seed(location.as_str().as_bytes(), 0)
 }
 
 fn version(versions: Versions, generation: u64, content_hash: u128) -> Version {

@@ -183,7 +183,10 @@ impl Oracles {
         if last.is_some_and(|last| last >= sequence) {
             return self.violated(ExactlyOnce, format!("{sequence} was stored after {last:?}"));
         }
-        for passed in last.map_or(self.places_from, |last| last + 1)..sequence {
+        // Only what was ever listed can be passed over: a damaged sequence may be any number.
+        let listed = self.places_from..self.places_from.saturating_add(self.places.len() as u64);
+        let from = last.map_or(listed.start, |last| listed.start.max(last + 1));
+        for passed in from..sequence.min(listed.end) {
             let place = self.place(passed).and_then(|number| self.batches.get(number));
             let over = place.is_none_or(|it| it.stored.is_some() || it.lost || it.foreign);
             if !over && !self.skipped.contains(&passed) {
