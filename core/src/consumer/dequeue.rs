@@ -267,6 +267,7 @@ impl Consumer {
         let known = self.reading.known.as_ref().expect("the manifest was read");
         let is_ours = Some(known.manifest.epoch()) == self.epoch()
             || crate::planted!(DequeueWithoutEpochCheck)
+            || crate::planted!(FencedCollectorGoesOn)
             || crate::planted!(EpochAdoptedAfterUnknown);
         assert!(is_ours, "a fenced consumer has ended");
         let target = self.dequeue.target;

@@ -41,7 +41,12 @@ pub(crate) fn set_wrong(world: &Arc<World>, process: &Process) {
 pub(crate) async fn disturb(world: &Arc<World>) {
     let clocks = world.plan.clocks.clone();
     let freezes_both = world.plan.theme == Theme::BothClocksFrozen;
-    if !(clocks.jumps_forward || clocks.jumps_back || clocks.freezes || freezes_both) {
+    if !(clocks.jumps_forward
+        || clocks.jumps_back
+        || clocks.freezes
+        || clocks.suspends
+        || freezes_both)
+    {
         return;
     }
     let mut random = world.fork("disturbances");
@@ -53,7 +58,7 @@ pub(crate) async fn disturb(world: &Arc<World>) {
         let living = world.living();
         let Some(victim) = random.choice(&living) else { continue };
         let by = secs(random.u64(1..300));
-        match random.u32(..4) {
+        match random.u32(..5) {
             0 if clocks.jumps_forward => {
                 world.active("jump-forward");
                 world.disturb(victim.id());
@@ -79,6 +84,17 @@ pub(crate) async fn disturb(world: &Arc<World>) {
                 world.hold(victim);
                 world.runtime.sleep(duration).await;
                 victim.clock().thaw();
+                victim.thaw_monotonic();
+                world.release(victim);
+            }
+            4 if clocks.suspends => {
+                world.active("suspended");
+                // The wall clock goes on.
+                let most = u64::try_from(world.plan.grace.as_millis()).expect("it is short") * 2;
+                let duration = ms(random.u64(100..most));
+                victim.freeze_monotonic();
+                world.hold(victim);
+                world.runtime.sleep(duration).await;
                 victim.thaw_monotonic();
                 world.release(victim);
             }

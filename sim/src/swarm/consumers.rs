@@ -10,6 +10,8 @@ use buffer_driver::{
     InitializeError, NextError, Resume,
 };
 
+use futures_lite::future;
+
 use super::doom::Doom;
 use super::kinds::Trouble;
 use super::oracles::Role;
@@ -91,6 +93,13 @@ pub(crate) async fn slot(world: &Arc<World>, slot: usize) -> Vec<Alive> {
         let longest = world.plan.processes.consumer_life.as_millis();
         let longest = u64::try_from(longest).expect("it is short");
         world.rest(ms(random.u64(0..longest))).await;
+        // Some are not replaced at once: whoever wakes up is alone with its queue.
+        if world.is_held(process.id()) && random.u32(..4) > 0 {
+            while world.is_held(process.id()) && world.is_unkind() {
+                world.rest(ms(500)).await;
+            }
+            world.rest(secs(5)).await;
+        }
         if world.is_crashed(process.id()) {
             // It met its fate at one of its requests.
         } else if world.plan.processes.crash_consumers > 0 && world.is_unkind() && random.bool() {
@@ -105,11 +114,17 @@ pub(crate) async fn slot(world: &Arc<World>, slot: usize) -> Vec<Alive> {
 }
 
 fn begin(world: &Arc<World>, random: &mut Random) -> Life {
-    let process = world.process("consumer", Role::Consumer);
     let mut config = world.plan.consumer(random);
+    let role =
+        Role::Consumer { prefetch: config.prefetch_batches, gc_interval: config.gc_interval };
+    let process = world.process("consumer", role);
     if world.plan.theme == Theme::WrongManifestPath && world.is_unkind() && random.u32(..3) == 0 {
         world.active("wrong-manifest-path");
         config.manifest_path = "ingest/manifset".to_owned();
+    }
+    if world.plan.theme == Theme::WrongPrefix && world.is_unkind() && random.bool() {
+        world.active("wrong-prefix");
+        config.data_path_prefix = super::foreign::OTHER_PREFIX.to_owned();
     }
     if world.plan.theme == Theme::SmallerGrace && world.is_unkind() && random.bool() {
         world.active("smaller-grace-period");
@@ -136,10 +151,14 @@ fn begin(world: &Arc<World>, random: &mut Random) -> Life {
 /// The last consumer: when all is well it gets everything that is left, and dequeues it.
 pub(crate) async fn drain(world: &Arc<World>) {
     let mut random = world.fork("the last consumer");
+    if world.queue_was_changed() {
+        world.database().forget_epoch();
+    }
     let mut life = begin(world, &mut random);
     life.style = Style::Next;
     let world_too = Arc::clone(world);
     let drained = life.process.clone().start(async move {
+        world_too.the_collector_meets_an_error(random.u32(..3));
         let Some(mut term) = life.take_over().await else {
             return world_too
                 .violated(Invariant::Liveness, "the last consumer could not take over");
@@ -162,6 +181,13 @@ pub(crate) async fn drain(world: &Arc<World>) {
 
 impl Life {
     async fn run(self, mut random: Random) {
+        if self.world.plan.processes.misbehaves && self.world.is_unkind() && random.u32(..8) == 0 {
+            self.world.active("closed-while-taking-over");
+            let resume = Resume { last: self.world.database().last(), ..Resume::default() };
+            let taking_over = self.consumer.initialize_with(resume);
+            let _both = future::zip(taking_over, self.close()).await;
+            return;
+        }
         let mut again = true;
         while std::mem::take(&mut again) {
             let Some(mut term) = self.take_over().await else { return };
@@ -185,6 +211,9 @@ impl Life {
         loop {
             let last = if is_lost { None } else { world.database().last() };
             let over = world.queue_was_changed();
+            if over {
+                world.oracles().starts_over(self.process.id());
+            }
             let resume = Resume { last, accept_gap: over, accept_reset: over };
             let taking_over = TakingOver::begin(world);
             let result = self.consumer.initialize_with(resume).await;
@@ -265,7 +294,7 @@ impl Life {
             }
             let unkind = self.world.is_unkind();
             match random.u32(..40) {
-                0 => {
+                0 | 7..=9 => {
                     let _told = self.dropping("flush", random, self.consumer.flush()).await;
                 }
                 1 if unkind => return true,
@@ -275,6 +304,12 @@ impl Life {
                     return false;
                 }
                 3..=5 if self.world.plan.processes.misbehaves => self.misbehave(term).await,
+                // Whoever takes descriptors fetches by himself.
+                6 if unkind && !matches!(self.style, Style::Descriptors(_)) => {
+                    if !self.call_twice(term, random).await {
+                        return false;
+                    }
+                }
                 _ => {}
             }
         }
@@ -413,7 +448,7 @@ impl Life {
                 let troubles =
                     [Trouble::Truncate, Trouble::Corrupt, Trouble::Empty, Trouble::OtherBytes];
                 let damaged = troubles.iter().any(|it| plan.has(*it, Kind::ReadBatch));
-                damaged || plan.faults.newer_format > 0 || forgiving
+                damaged || plan.faults.false_bytes > 0 || forgiving
             }
             NextError::BatchUnreadable { .. } | NextError::ManifestUnreadable(_) => true,
             NextError::NotInitialized | NextError::Ended(_) | _ => false,
@@ -432,6 +467,17 @@ impl Life {
 
     /// Stores a batch with its sequence, and acknowledges; `false` when the database fenced us.
     async fn take(&self, term: &mut Term, batch: ConsumedBatch, random: &mut Random) -> bool {
+        let fetched = matches!(self.style, Style::Descriptors(_));
+        self.take_one(term, batch, fetched, random).await
+    }
+
+    async fn take_one(
+        &self,
+        term: &mut Term,
+        batch: ConsumedBatch,
+        fetched: bool,
+        random: &mut Random,
+    ) -> bool {
         let world = &self.world;
         let sequence = batch.sequence;
         world.runtime.record(format_args!(
@@ -439,7 +485,6 @@ impl Life {
             self.process.id(),
             batch.location
         ));
-        let fetched = matches!(self.style, Style::Descriptors(_));
         world.oracles().handed_out(self.process.id(), &batch, fetched);
         term.last = Some(sequence);
         if !self.work.is_zero() {
@@ -482,6 +527,21 @@ impl Life {
         }
     }
 
+    /// Two calls wait for batches at the same time: each batch goes to one of them.
+    async fn call_twice(&self, term: &mut Term, random: &mut Random) -> bool {
+        self.world.active("calls-race");
+        let both = future::zip(self.consumer.next_batch(), self.consumer.next_batch()).await;
+        let mut batches: Vec<_> = [both.0, both.1].into_iter().flatten().flatten().collect();
+        batches.sort_by_key(|batch| batch.sequence);
+        for batch in batches {
+            // The first one may have waited for the second, and fencing been seen in between.
+            if !self.take_one(term, batch, true, random).await {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Acknowledges what it never got, what it has acknowledged, and what comes later.
     async fn misbehave(&self, term: &Term) {
         let mut wrong = vec![
@@ -500,6 +560,8 @@ impl Life {
             self.acked(sequence, false, &told);
             self.world.active(fault);
         }
+        let skipped = self.consumer.skip(u64::MAX).await;
+        self.world.check(skipped.is_err(), Invariant::Acks, || "skipped what is not next".into());
         if let [_, .., last] = term.to_acknowledge[..] {
             let told = self.consumer.ack(last).await;
             self.acked(last, false, &told);

@@ -29,6 +29,11 @@ impl Database {
         true
     }
 
+    /// Its owner lets go of the epochs of a queue that is no more.
+    pub(crate) const fn forget_epoch(&mut self) {
+        self.epoch = 0;
+    }
+
     /// An operator has changed the queue under it: it starts over with what is there.
     pub(crate) fn start_over(&mut self) {
         *self = Self::default();

@@ -32,13 +32,12 @@ use std::time::Duration;
 
 use crate::{FaultGuard, Kind, ProcessId, Quirk, Request, Verdict};
 use buffer_core::StoreErrorKind::{Denied, NoSuchStore, Refused, TimedOut, Transient};
-use buffer_core::format::decode_batch;
 
 use super::exemption::Exemption;
 use super::kinds::Trouble;
 use super::plan::{FaultPlan, Spell, Theme};
 use super::world::World;
-use super::{Random, ms};
+use super::{Random, ms, oracles};
 
 /// What the rule remembers.
 struct Faults {
@@ -100,6 +99,10 @@ impl Faults {
                 if kind != Kind::Swap || !world.is_producer(request.process) {
                     self.victims[spell as usize] = None;
                     return None;
+                }
+                // What it has uploaded may seem old to it before it sees again.
+                if self.random.bool() {
+                    world.age(request.process);
                 }
                 Verdict::ApplyThenFail(Transient)
             }
@@ -178,7 +181,8 @@ impl Faults {
         let mut bytes = object.bytes.to_vec();
         let length = bytes.len();
         bytes[offset % length] ^= mask;
-        let shows = decode_batch(&request.location, &bytes.into(), usize::MAX).is_err();
+        // Not by the reader that is judged.
+        let shows = !oracles::is_batch(&request.location, &bytes.into());
         if shows {
             return verdict;
         }
@@ -204,6 +208,7 @@ pub(crate) fn install(world: &Arc<World>) -> FaultGuard {
         let is_ours = world.is_ours(request.process);
         let verdict = match world.is_unkind() && is_ours {
             true => faults.judge(&world, request, kind),
+            false if kind == Kind::List && world.denies_listing() => Verdict::Fail(Denied),
             false => Verdict::Pass,
         };
         world.requested(request, kind, verdict);

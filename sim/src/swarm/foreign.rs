@@ -27,30 +27,38 @@ pub(crate) fn ulid(millis: u64, chance: u128) -> String {
         .collect()
 }
 
+/// Where another queue has its batches.
+pub(crate) const OTHER_PREFIX: &str = "other/queue";
+
 /// Lays objects about that look like the queue's and are not: a nested queue, copies, notes.
 pub(crate) fn place_keys(world: &Arc<World>) {
-    if !world.plan.foreign_keys {
-        return;
-    }
     let mut random = world.fork("foreign keys");
     let name = ulid(1, u128::from(random.u64(..)));
     let record = entry::make(u64::MAX, 0, 3);
     let batch =
         encode_batch([&record].into_iter(), Compression::None).expect("it is short").concat();
-    let nested = Location::from(format!("ingest/nested/{name}.batch"));
+    if world.plan.theme == Theme::WrongPrefix {
+        let location = Location::from(format!("{OTHER_PREFIX}/{name}.batch"));
+        world.store.put_raw(&location, batch.clone());
+    }
+    if !world.plan.foreign_keys {
+        return;
+    }
+    let prefix = world.plan.prefix;
+    let nested = Location::from(format!("{prefix}/nested/{name}.batch"));
     let entries = [NewEntry { location: &nested, metadata: &[] }];
     let listed = Manifest::absent().append(&entries).expect("it is short").to_rope().concat();
     world.store.put_raw(&nested, batch.clone());
-    world.store.put_raw(&Location::from("ingest/nested/manifest"), listed.clone());
-    world.store.put_raw(&Location::from("ingest/manifest.bak"), listed);
+    world.store.put_raw(&Location::from(format!("{prefix}/nested/manifest")), listed.clone());
+    world.store.put_raw(&Location::from(format!("{prefix}/manifest.bak")), listed);
     let lower = name.to_lowercase();
     let like_batches = [
-        format!("ingest/{name}.batch.bak"),
-        format!("ingest/{lower}.batch"),
-        format!("ingest/{}.batch", &name[1..]),
-        format!("ingest/.{name}.batch.lock"),
-        format!("ingestion/{name}.batch"),
-        "ingest/notes.txt".to_owned(),
+        format!("{prefix}/{name}.batch.bak"),
+        format!("{prefix}/{lower}.batch"),
+        format!("{prefix}/{}.batch", &name[1..]),
+        format!("{prefix}/.{name}.batch.lock"),
+        format!("{prefix}ion/{name}.batch"),
+        format!("{prefix}/notes.txt"),
     ];
     for key in like_batches {
         world.store.put_raw(&Location::from(key), batch.clone());
@@ -78,7 +86,7 @@ async fn run(world: &Arc<World>, random: &mut Random) {
         let now = 1_704_067_200_000
             + u64::try_from(world.runtime.elapsed().as_millis()).expect("it fits");
         let name = ulid(now, u128::from(random.u64(..)));
-        let location = Location::from(format!("ingest/{name}.batch"));
+        let location = Location::from(format!("{}/{name}.batch", world.plan.prefix));
         let record = entry::make(u64::MAX, 0, random.usize(0..9));
         let batch = encode_batch([&record].into_iter(), Compression::None).expect("it is short");
         let written = world.store.write(&location, batch, Condition::Absent);

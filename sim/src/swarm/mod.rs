@@ -24,6 +24,7 @@
 
 mod clocks;
 mod consumers;
+mod damage;
 mod database;
 mod doom;
 mod excuse;

@@ -19,6 +19,7 @@ pub(crate) async fn meddle(world: &Arc<World>) {
         | Theme::BatchDeleted => true,
         Theme::Plain
         | Theme::WrongManifestPath
+        | Theme::WrongPrefix
         | Theme::ForeignProducers
         | Theme::SmallerGrace
         | Theme::BothClocksFrozen
@@ -59,6 +60,7 @@ pub(crate) async fn meddle(world: &Arc<World>) {
             }
             Theme::Plain
             | Theme::WrongManifestPath
+            | Theme::WrongPrefix
             | Theme::ForeignProducers
             | Theme::SmallerGrace
             | Theme::BothClocksFrozen

@@ -18,6 +18,8 @@ pub(crate) enum Theme {
     ManifestReplaced,
     BatchDeleted,
     WrongManifestPath,
+    /// Consumers are told another queue's prefix.
+    WrongPrefix,
     ForeignProducers,
     SmallerGrace,
     BothClocksFrozen,
@@ -27,12 +29,13 @@ pub(crate) enum Theme {
 
 impl Theme {
     /// Those that are drawn in equal shares of a quarter of all seeds.
-    const MARKED: [Self; 10] = [
+    const MARKED: [Self; 11] = [
         Self::ManifestDeleted,
         Self::ManifestRolledBack,
         Self::ManifestReplaced,
         Self::BatchDeleted,
         Self::WrongManifestPath,
+        Self::WrongPrefix,
         Self::ForeignProducers,
         Self::SmallerGrace,
         Self::BothClocksFrozen,
@@ -45,7 +48,10 @@ impl Theme {
     /// Whether it is about what a collector does.
     const fn needs_collector(self) -> bool {
         match self {
-            Self::WrongManifestPath | Self::ForeignProducers | Self::SmallerGrace => true,
+            Self::WrongManifestPath
+            | Self::WrongPrefix
+            | Self::ForeignProducers
+            | Self::SmallerGrace => true,
             Self::Plain
             | Self::ManifestDeleted
             | Self::ManifestRolledBack
@@ -65,7 +71,8 @@ impl Theme {
             | Self::ManifestRolledBack
             | Self::ManifestReplaced
             | Self::BatchDeleted
-            | Self::WrongManifestPath => self,
+            | Self::WrongManifestPath
+            | Self::WrongPrefix => self,
             Self::ForeignProducers
             | Self::SmallerGrace
             | Self::BothClocksFrozen
@@ -74,6 +81,12 @@ impl Theme {
         }
     }
 }
+
+/// Where batches usually are.
+pub(crate) const PREFIX: &str = "ingest";
+
+/// Characters that some store's clients encode, and some encode twice.
+const STRANGE_PREFIX: &str = "ingest/a ~[b]#50%25+d";
 
 /// For some seconds, requests fail in one way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,8 +125,8 @@ pub(crate) struct FaultPlan {
     /// For each kind of request, what can befall it: up to which of ten thousand draws.
     pub(crate) chances: [Vec<(u32, Trouble)>; 6],
     pub(crate) spells: Vec<(Spell, Duration, Duration)>,
-    /// Reads show a format version that is not ours, in so many of ten thousand.
-    pub(crate) newer_format: u32,
+    /// Reads show bytes that the format can tell to be false, in so many of ten thousand.
+    pub(crate) false_bytes: u32,
 }
 
 /// What befalls processes and their callers. Rates are one in so many lives; zero is never.
@@ -147,6 +160,8 @@ pub(crate) struct ClockPlan {
     pub(crate) jumps_forward: bool,
     pub(crate) jumps_back: bool,
     pub(crate) freezes: bool,
+    /// Machines are suspended: their monotonic clock does not count it.
+    pub(crate) suspends: bool,
     /// How late timers are at the most.
     pub(crate) timers_late: Duration,
 }
@@ -193,6 +208,10 @@ pub(crate) struct Plan {
     pub(crate) operators_come: (f64, f64),
     /// How long the database takes for a batch at the most, whatever the consumer draws.
     pub(crate) work: Duration,
+    /// Where batches are.
+    pub(crate) prefix: &'static str,
+    /// The store tells times that it cannot mean.
+    pub(crate) wrong_times: bool,
 }
 
 fn one_in(random: &mut Random, n: u32) -> bool {
@@ -253,6 +272,8 @@ impl Plan {
             zstd: one_in(random, 10),
             operators_come: (0.2, 0.8),
             work: Duration::ZERO,
+            prefix: if one_in(random, 8) { STRANGE_PREFIX } else { PREFIX },
+            wrong_times: one_in(random, 10),
         };
         plan.at(load)
     }
@@ -365,6 +386,7 @@ impl Plan {
                 true => CompressionType::Zstd,
                 false => CompressionType::None,
             },
+            data_path_prefix: self.prefix.to_owned(),
             ..ProducerConfig::default()
         }
     }
@@ -383,6 +405,7 @@ impl Plan {
             gc_grace_period: self.grace,
             request_timeout: ms(random.u64(500..5000)),
             retry_timeout: secs(random.u64(2..20)),
+            data_path_prefix: self.prefix.to_owned(),
             ..ConsumerConfig::default()
         }
     }
@@ -448,6 +471,7 @@ impl ClockPlan {
             jumps_forward: one_in(random, 4),
             jumps_back: one_in(random, 4),
             freezes: one_in(random, 6),
+            suspends: one_in(random, 6),
             timers_late: if one_in(random, 4) { ms(random.u64(1..300)) } else { Duration::ZERO },
         }
     }
@@ -502,13 +526,15 @@ impl FaultPlan {
                 chances.push(((before + chance).min(most), *trouble));
             }
         }
-        plan.newer_format = if one_in(random, 12) { random.u32(20..=most) } else { 0 };
+        plan.false_bytes = if one_in(random, 10) { random.u32(20..=most) } else { 0 };
         for spell in Spell::ALL {
-            if !one_in(random, 10) {
+            if !one_in(random, if spell == Spell::BlindProducer { 5 } else { 10 }) {
                 continue;
             }
             let from = unkind.mul_f64(random.f64() * 0.9);
-            let lasts = ms(random.u64(200..12_000));
+            // Whoever is blind for long gives up what it has.
+            let most = if spell == Spell::BlindProducer { 6000 } else { 12_000 };
+            let lasts = ms(random.u64(200..most));
             plan.spells.push((spell, from, from + lasts));
         }
         plan

@@ -1,8 +1,8 @@
 //! Producers and their callers.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::{Join, Kind, Process};
@@ -18,7 +18,7 @@ use super::kinds::Trouble;
 use super::oracles::{Outcome, Role, entry};
 use super::plan::Spell;
 use super::tap::Tap;
-use super::world::World;
+use super::world::{World, locked};
 use super::{Invariant, Random, ms, secs};
 
 /// How many entries must be durable in a world before it counts.
@@ -35,6 +35,16 @@ struct Life {
     taken: AtomicU64,
     /// How many of them have no outcome yet.
     open: AtomicU64,
+    failures: Mutex<Failures>,
+}
+
+/// What a flush has to tell of.
+#[derive(Default)]
+struct Failures {
+    /// The submissions that failed, by their place among those of the producer.
+    of: Vec<u64>,
+    /// Up to which of them an earlier flush told, or had nothing to tell.
+    told: u64,
 }
 
 /// One producer after the other, until the world is kind; then the last one must do well.
@@ -93,7 +103,8 @@ fn begin(world: &Arc<World>, random: &mut Random) -> Life {
         .expect("the plan is valid");
     let (world, over) = (Arc::clone(world), AtomicBool::new(false));
     let (taken, open) = (AtomicU64::new(0), AtomicU64::new(0));
-    Life { world, process, producer, config, over, taken, open }
+    let failures = Mutex::default();
+    Life { world, process, producer, config, over, taken, open, failures }
 }
 
 /// One more submission of a new producer, so that the manifest changes.
@@ -124,7 +135,7 @@ impl Life {
             }
             if random.u32(..8) == 0 {
                 // Its failures are those that the watchers tell of.
-                let flush = self.in_time("flush", self.producer.flush());
+                let flush = self.in_time("flush", self.flush());
                 if cancels > 0 && random.u32(..4) == 0 {
                     let told = self.world.within(ms(random.u64(1..500)), flush).await;
                     if told.is_none() {
@@ -142,6 +153,24 @@ impl Life {
             } else {
                 self.world.rest(rest.mul_f64(random.f64())).await;
             }
+        }
+    }
+
+    /// A flush that says that all is well hides nothing: no submission before it failed of which no flush told.
+    async fn flush(&self) {
+        let (before, told) = (self.taken.load(Relaxed), locked(&self.failures).told);
+        let result = self.producer.flush().await;
+        {
+            let mut failures = locked(&self.failures);
+            failures.told = failures.told.max(before);
+        }
+        // Watchers are told in the same moment; they run in the next.
+        self.world.runtime.sleep(ms(1)).await;
+        let failures = locked(&self.failures).of.clone();
+        let hidden = failures.into_iter().find(|failed| (told..before).contains(failed));
+        if let (Ok(()), Some(failed)) = (result, hidden) {
+            let what = format!("a flush of {} is silent of the {failed}th", self.process.id());
+            self.world.violated(Invariant::ThreeOutcomes, what);
         }
     }
 
@@ -221,7 +250,7 @@ impl Life {
         let life = Arc::clone(self);
         let _watching = self.process.start(async move {
             let result = handle.watcher.await_durable().await;
-            life.settled(number, now, result);
+            life.settled(number, order, now, result);
         });
     }
 
@@ -230,7 +259,7 @@ impl Life {
         self.world.oracles().weigh(self.process.id(), told, self.world.runtime.elapsed());
     }
 
-    fn settled(&self, number: u64, taken: Duration, result: Result<(), DeliveryError>) {
+    fn settled(&self, number: u64, order: u64, taken: Duration, result: Result<(), DeliveryError>) {
         let world = &self.world;
         world.runtime.record(format_args!("{} settled {number}: {result:?}", self.process.id()));
         self.open.fetch_sub(1, Relaxed);
@@ -242,6 +271,7 @@ impl Life {
         };
         world.oracles().settled(number, outcome);
         if let Err(error) = &result {
+            locked(&self.failures).of.push(order);
             self.check_failure(number, error);
         }
         self.weigh();
@@ -272,7 +302,7 @@ impl Life {
             DeliveryFailure::Corrupt(_) => {
                 let troubles = [Trouble::Truncate, Trouble::Corrupt, Trouble::Empty];
                 let damaged = troubles.iter().any(|it| plan.has(*it, Kind::ReadManifest));
-                damaged || plan.faults.newer_format > 0 || self.world.is_forgiving()
+                damaged || plan.faults.false_bytes > 0 || self.world.is_forgiving()
             }
             DeliveryFailure::TimedOut { .. } | DeliveryFailure::Overtaken { .. } => true,
             DeliveryFailure::Encode(_) => self.world.is_forgiving(),

@@ -13,11 +13,12 @@ use buffer_core::{
     WriteOutcome,
 };
 use buffer_driver::{BoxFuture, Store, StoreFailure};
+use bytes::Bytes;
 
 use super::doom::{Doom, Fate, When};
 use super::oracles::raw;
 use super::world::World;
-use super::{Invariant, Random};
+use super::{Invariant, Random, damage, ms};
 
 /// How many states of the manifest are remembered by their versions.
 const REMEMBERED: usize = 4;
@@ -28,6 +29,8 @@ struct Sent {
     /// Which sequence came next in which version of the manifest.
     known: VecDeque<(Version, Sequence)>,
     last_swap: Option<(Condition, Rope)>,
+    /// The last batches that were sent, by the bytes that they begin with, and their names.
+    batches: VecDeque<(Bytes, Location)>,
     doom: Option<Doom>,
     random: Random,
 }
@@ -45,6 +48,7 @@ impl Tap {
             uploads: BTreeMap::new(),
             known: VecDeque::new(),
             last_swap: None,
+            batches: VecDeque::new(),
             doom,
             random: world.fork("tap"),
         };
@@ -90,6 +94,21 @@ impl Tap {
         let mut sent = self.sent();
         if location.as_str().ends_with(".batch") {
             sent.uploads.entry(location.clone()).or_insert(now);
+            let Some(begin) = payload.first() else { return };
+            // The same bytes at the same place: kept, so that nothing else can be there.
+            let is_same = |(bytes, _): &(Bytes, Location)| {
+                (bytes.as_ptr(), bytes.len()) == (begin.as_ptr(), begin.len())
+            };
+            let earlier = sent.batches.iter().position(is_same);
+            let earlier = earlier.and_then(|index| sent.batches.remove(index));
+            sent.batches.push_back((begin.clone(), location.clone()));
+            if sent.batches.len() > 32 {
+                sent.batches.pop_front();
+            }
+            drop(sent);
+            if let Some((_, earlier)) = earlier {
+                self.world.oracles().uploads_again(self.process.id(), &earlier, now.0);
+            }
             return;
         }
         // Consumers list nothing.
@@ -115,7 +134,8 @@ impl Tap {
         for (sequence, location) in added {
             let Some((at, wall)) = sent.uploads.get(&location) else { continue };
             let age = (now.0 - *at).max(now.1.saturating_since(*wall));
-            if age >= half_grace {
+            // A moment passes between the decision and this.
+            if age >= half_grace + ms(500) {
                 old = Some((sequence, location, age));
             }
         }
@@ -127,34 +147,45 @@ impl Tap {
         drop(sent);
         // A swap that was decided before a pause is sent after it, and a clock may jump in between.
         if let Some((sequence, location, age)) = old
-            && !self.world.was_disturbed(self.process.id())
+            && !self.world.was_just_disturbed(self.process.id())
         {
             let what = format!("{sequence} {location} is listed {age:?} after its upload");
             self.world.violated(Invariant::SafeCollection, what);
         }
     }
 
+    /// Whether the store tells a time that it cannot mean.
+    fn tells_wrong_times(&self) -> bool {
+        let wrong = self.world.plan.wrong_times
+            && self.world.is_unkind()
+            && self.sent().random.u32(..6) == 0;
+        if wrong {
+            self.world.active("impossible-time");
+        }
+        wrong
+    }
+
     /// What a process is shown of a manifest or of a batch.
     fn show(&self, kind: Kind, location: &Location, outcome: &mut ReadOutcome) {
+        if *outcome == ReadOutcome::Missing && kind == Kind::ReadManifest {
+            self.world.oracles().shown_missing(self.process.id());
+        }
         let ReadOutcome::Found(object) = outcome else { return };
-        let newer = self.world.plan.faults.newer_format;
-        if newer > 0 && self.world.is_unkind() && self.sent().random.u32(..10_000) < newer {
-            let mut bytes = object.bytes.to_vec();
-            if let Some(last) = bytes.last_mut() {
-                // The version's high byte; see FORMAT.
-                *last ^= 0x40;
-                self.world.active(match kind {
-                    Kind::ReadManifest => "newer-format/read-manifest",
-                    Kind::Put | Kind::Swap | Kind::ReadBatch | Kind::List | Kind::Delete => {
-                        "newer-format/read-batch"
-                    }
-                });
-            }
-            object.bytes = bytes.into();
-            if kind == Kind::ReadBatch {
+        let chance = self.world.plan.faults.false_bytes;
+        if chance > 0 && self.world.is_unkind() && self.sent().random.u32(..10_000) < chance {
+            let is_manifest = kind == Kind::ReadManifest;
+            let (bytes, fault) = damage::show(&object.bytes, is_manifest, &mut self.sent().random);
+            self.world.active(fault);
+            object.bytes = bytes;
+            if is_manifest {
+                self.world.oracles().shown_damaged(self.process.id());
+            } else {
                 self.world.oracles().read_damaged(location);
             }
             return;
+        }
+        if kind == Kind::ReadManifest && self.tells_wrong_times() {
+            object.last_modified = Some(FAR_AHEAD);
         }
         if kind != Kind::ReadManifest {
             return;
@@ -188,6 +219,9 @@ fn entries_from(payload: &Rope, base: Sequence) -> Option<Vec<(Sequence, Locatio
     }
     Some(found)
 }
+
+/// A time that no store can mean.
+const FAR_AHEAD: UnixMillis = UnixMillis(16_725_225_600_000);
 
 /// The next sequence by a manifest's footer; see FORMAT, "Queue manifest".
 fn next_sequence(bytes: &[u8]) -> Option<Sequence> {
@@ -278,6 +312,11 @@ impl Store for Tap {
             let result = self.ask(kind, &location, request, Result::is_err).await;
             if let (Ok(WriteOutcome::Stored(version)), Some(next)) = (&result, next) {
                 self.know(version, next);
+                self.world.oracles().knows_written(self.process.id());
+            }
+            if kind == Kind::Swap && matches!(result, Ok(WriteOutcome::Conflict)) {
+                let now = self.world.runtime.elapsed();
+                self.world.oracles().met_conflict(self.process.id(), now);
             }
             result
         })
@@ -308,8 +347,22 @@ impl Store for Tap {
     ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
         let prefix = prefix.clone();
         Box::pin(async move {
+            let begins = after.is_none();
+            let term = self.world.oracles().terms(self.process.id());
             let request = self.store.list(&prefix, after);
-            self.ask(Kind::List, &prefix, request, Result::is_err).await
+            let mut listed = self.ask(Kind::List, &prefix, request, Result::is_err).await;
+            if let Ok(page) = &mut listed {
+                if begins && !self.world.was_just_disturbed(self.process.id()) {
+                    let now = self.world.runtime.elapsed();
+                    self.world.oracles().listed_anew(self.process.id(), term, now);
+                }
+                if self.tells_wrong_times() {
+                    for object in &mut page.objects {
+                        object.last_modified = Some(UnixMillis(0));
+                    }
+                }
+            }
+            listed
         })
     }
 

@@ -25,8 +25,8 @@ use super::{clocks, consumers, faults, foreign, operators, producers};
 struct Known {
     process: Process,
     role: Role,
-    /// It was paused, or its clocks were set: its promises about time are off.
-    disturbed: bool,
+    /// When it was paused, or its clocks were set, for the last time: its promises about time are off.
+    disturbed: Option<Duration>,
     /// How many hold it at this moment.
     held: u32,
 }
@@ -56,12 +56,17 @@ pub(crate) struct World {
     active: Mutex<BTreeMap<&'static str, u64>>,
     exemptions: Mutex<Vec<Exemption>>,
     random: Mutex<Random>,
+    /// How many listings of the last consumer's collector are still to be denied.
+    denied_listings: AtomicU32,
     over: AtomicBool,
     on_over: Mutex<Option<Waker>>,
 }
 
 /// How many processes clocks are set of: older ones are mostly over.
 const YOUNGEST: usize = 16;
+
+/// How long it takes at the most from a decision to the request that it leads to.
+const JUST: Duration = Duration::from_millis(50);
 
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -74,7 +79,7 @@ impl World {
         store.set_keeps_log(false);
         let rules = Rules {
             manifest: manifest(),
-            prefix: "ingest".to_owned(),
+            prefix: plan.prefix.to_owned(),
             grace: plan.grace,
             time_grain: secs(1),
             collected_within: plan.collects_to_the_end().then(|| plan.gc_interval * 2 + secs(30)),
@@ -101,6 +106,7 @@ impl World {
             active: Mutex::default(),
             exemptions: Mutex::default(),
             random: Mutex::new(runtime.random("world")),
+            denied_listings: AtomicU32::new(0),
             over: AtomicBool::new(false),
             on_over: Mutex::default(),
             plan,
@@ -141,11 +147,6 @@ impl World {
         }
     }
 
-    /// What happened in this world that version 1 cannot tell.
-    pub(crate) fn exemptions(&self) -> Vec<Exemption> {
-        locked(&self.exemptions).clone()
-    }
-
     /// Takes note of an invariant that does not hold.
     pub(crate) fn violated(&self, invariant: Invariant, what: impl std::fmt::Display) {
         self.oracles().violated(invariant, what.to_string());
@@ -158,17 +159,16 @@ impl World {
         }
     }
 
-    /// The first invariant that did not hold, unless something happened that excuses it.
+    /// The first invariant that did not hold.
     pub(crate) fn first_violation(&self) -> Option<(Invariant, String)> {
-        let first = self.oracles().first_violation().cloned();
-        let exemptions = self.exemptions();
-        first.filter(|(invariant, _)| !exemptions.iter().any(|it| it.excuses(*invariant)))
+        self.oracles().first_violation().cloned()
     }
 
     fn end_if_violated(&self) {
-        let violated = self.oracles().first_violation().is_some();
-        if violated && !self.over.load(Relaxed) && self.first_violation().is_some() {
-            let (invariant, what) = self.first_violation().expect("there is one");
+        if self.over.load(Relaxed) {
+            return;
+        }
+        if let Some((invariant, what)) = self.first_violation() {
             self.runtime.record(format_args!("VIOLATED {invariant}: {what}"));
             self.over.store(true, Relaxed);
             let waker = locked(&self.on_over).take();
@@ -198,7 +198,7 @@ impl World {
     pub(crate) fn process(self: &Arc<Self>, name: &str, role: Role) -> Process {
         let process = self.runtime.process(name);
         self.oracles().started(process.id(), role);
-        let known = Known { process: process.clone(), role, disturbed: false, held: 0 };
+        let known = Known { process: process.clone(), role, disturbed: None, held: 0 };
         locked(&self.processes).insert(process.id(), known);
         clocks::set_wrong(self, &process);
         process
@@ -219,12 +219,20 @@ impl World {
 
     pub(crate) fn disturb(&self, id: ProcessId) {
         if let Some(known) = locked(&self.processes).get_mut(&id) {
-            known.disturbed = true;
+            known.disturbed = Some(self.runtime.elapsed());
         }
     }
 
     pub(crate) fn was_disturbed(&self, id: ProcessId) -> bool {
-        locked(&self.processes).get(&id).is_some_and(|known| known.disturbed)
+        locked(&self.processes).get(&id).is_some_and(|known| known.disturbed.is_some())
+    }
+
+    /// Whether that was so short a time ago that what it sends now may have been decided before.
+    pub(crate) fn was_just_disturbed(&self, id: ProcessId) -> bool {
+        let now = self.runtime.elapsed();
+        let just =
+            |known: &Known| known.disturbed.is_some_and(|at| now - at < JUST || known.held > 0);
+        locked(&self.processes).get(&id).is_some_and(just)
     }
 
     /// The youngest processes that have not crashed.
@@ -232,6 +240,20 @@ impl World {
         let processes = locked(&self.processes);
         let living = processes.values().rev().filter(|known| !known.process.is_crashed());
         living.take(YOUNGEST).map(|known| known.process.clone()).collect()
+    }
+
+    /// Moves a process's wall clock past the grace period.
+    pub(crate) fn age(&self, id: ProcessId) {
+        self.active("jump-forward");
+        if let Some(known) = locked(&self.processes).get_mut(&id) {
+            known.disturbed = Some(self.runtime.elapsed());
+            known.process.clock().jump(self.plan.grace);
+        }
+    }
+
+    /// Whether a process is held at this moment.
+    pub(crate) fn is_held(&self, id: ProcessId) -> bool {
+        locked(&self.processes).get(&id).is_some_and(|known| known.held > 0)
     }
 
     pub(crate) fn crash(&self, process: &Process) {
@@ -266,7 +288,7 @@ impl World {
     /// Lets a process do nothing until it is released as often as it was held.
     pub(crate) fn hold(&self, process: &Process) {
         if let Some(known) = locked(&self.processes).get_mut(&process.id()) {
-            known.disturbed = true;
+            known.disturbed = Some(self.runtime.elapsed());
             known.held += 1;
         }
         process.pause();
@@ -276,6 +298,7 @@ impl World {
         let mut processes = locked(&self.processes);
         let known = processes.get_mut(&process.id()).expect("it was held");
         known.held -= 1;
+        known.disturbed = Some(self.runtime.elapsed());
         let is_free = known.held == 0;
         drop(processes);
         if is_free {
@@ -318,6 +341,17 @@ impl World {
             || matches!(self.plan.theme, Theme::UndetectableDamage | Theme::BrokenStore)
     }
 
+    /// The last faults of all: what a collector meets once, it must get over.
+    pub(crate) fn the_collector_meets_an_error(&self, listings: u32) {
+        self.denied_listings.store(listings, Relaxed);
+    }
+
+    /// Whether this listing is one of those that are denied at the end.
+    pub(crate) fn denies_listing(&self) -> bool {
+        let one_less = |left: u32| left.checked_sub(1);
+        self.denied_listings.fetch_update(Relaxed, Relaxed, one_less).is_ok()
+    }
+
     pub(crate) fn batch_is_lost(&self) {
         self.active("batch-deleted-by-lifecycle");
         self.batch_lost.store(true, Relaxed);
@@ -352,7 +386,8 @@ impl World {
             | crate::Operation::Delete { .. } => 0,
         };
         let faulty = verdict != Verdict::Pass;
-        self.oracles().asked(request.process, kind, bytes, faulty, request.time);
+        let (process, location) = (request.process, &request.location);
+        self.oracles().asked(process, kind, location, bytes, faulty, request.time);
         self.end_if_violated();
     }
 

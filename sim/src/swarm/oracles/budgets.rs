@@ -1,6 +1,6 @@
 //! Requests, and what is held: bounded at every moment.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use buffer_core::Location;
@@ -8,14 +8,53 @@ use buffer_core::Location;
 use super::{Map, Oracles, Role};
 use crate::Kind as Asked;
 use crate::ProcessId;
-use crate::swarm::Invariant::{BoundedMemory, BoundedRequests};
+use crate::swarm::Invariant::{BoundedMemory, BoundedRequests, Sequences};
+use crate::swarm::exemption::Exemption;
 
 /// How many requests in a row about one thing one process may see fail within a second.
 const FAILURES_A_SECOND: usize = 10;
 
+/// How often a process may list one batch at a time with others ready, or go on at once after a conflict.
+const FORGIVEN: u32 = 3;
+
+/// A wait of less than this is none.
+const NO_WAIT: Duration = Duration::from_micros(10);
+
+/// How long a failed upload rests at the least before it is tried again.
+const UPLOAD_REST: Duration = Duration::from_millis(20);
+
+/// How often a consumer may read the manifest within a second.
+const READS_A_SECOND: usize = 60;
+
+/// After how many readings in a row it must be sure that there is no manifest any more.
+const LOOKS: u32 = 4;
+
+/// An upload of which the process knows that it took effect, since when, if so.
+type Stored = Option<Duration>;
+
 /// What one process asks for, and holds.
 #[derive(Debug, Default)]
 pub(super) struct Spending {
+    /// Batches that were sent and are not listed, in the order of their names.
+    unlisted: BTreeMap<Location, Stored>,
+    /// When the last swap took effect, as far as the process knows; `None` after any other answer.
+    swapped: Option<Duration>,
+    /// How often it listed less than it could have.
+    alone: u32,
+    /// When its last swap met a conflict, until it goes on.
+    conflict: Option<Duration>,
+    /// How often it went on at once.
+    restless: u32,
+    /// When its last uploads failed.
+    failed_at: Map<Location, Duration>,
+    /// Batches that are fetched at this moment.
+    fetches: usize,
+    /// When a consumer last read the manifest.
+    reads: VecDeque<Duration>,
+    /// When a collector last began to list.
+    listed_anew: Option<Duration>,
+    /// How often it raised the epoch.
+    terms: u64,
     /// Bytes of submissions that were taken and not settled.
     held: usize,
     /// Since when more is held than may be, if that lasts.
@@ -47,6 +86,7 @@ impl Oracles {
         &mut self,
         process: ProcessId,
         asked: Asked,
+        location: &Location,
         bytes: usize,
         faulty: bool,
         now: Duration,
@@ -55,11 +95,24 @@ impl Oracles {
         self.totals.faults += u64::from(faulty);
         let Some(life) = self.life(process) else { return };
         life.spending.requests += 1;
-        let Role::Producer { in_flight, .. } = life.role else { return };
+        let in_flight = match life.role {
+            Role::Producer { in_flight, .. } => in_flight,
+            Role::Consumer { prefetch, .. } => {
+                return self.asked_by_consumer(process, asked, prefetch, now);
+            }
+            Role::Foreign => return,
+        };
         let spending = &mut life.spending;
+        let after_conflict = match asked {
+            Asked::ReadManifest | Asked::Swap => spending.conflict.take(),
+            Asked::Put | Asked::ReadBatch | Asked::List | Asked::Delete => None,
+        };
+        spending.restless += u32::from(after_conflict.is_some_and(|at| now - at < NO_WAIT));
+        let is_restless = spending.restless >= FORGIVEN;
         // A caller is told of a batch that was given up at that instant, and maybe after this.
         let crowded = spending.crowded.filter(|(since, _)| *since < now && !spending.has_given_up);
         if asked == Asked::Put {
+            spending.unlisted.entry(location.clone()).or_insert(None);
             spending.uploads += 1;
             if spending.uploads > in_flight {
                 spending.crowded.get_or_insert((now, spending.uploads));
@@ -67,9 +120,122 @@ impl Oracles {
             self.totals.sent_bytes += bytes as u64;
         }
         self.totals.producer_requests += 1;
+        if is_restless {
+            let what = format!("{process} does not rest after conflicts");
+            self.violated(BoundedRequests, what);
+        }
         if let Some((since, uploads)) = crowded {
             let what = format!("{process} had {uploads} uploads at {since:?}, {in_flight} may be");
             self.violated(BoundedMemory, what);
+        }
+    }
+
+    /// A producer uploads a batch under another name than before.
+    pub(crate) fn uploads_again(&mut self, process: ProcessId, earlier: &Location, now: Duration) {
+        let Some(life) = self.life(process) else { return };
+        let failed = life.spending.failed_at.remove(earlier);
+        if let Some(rested) = failed.map(|failed| now - failed)
+            && rested < UPLOAD_REST
+        {
+            let what = format!("{process} tries again after {rested:?} what failed as {earlier}");
+            self.violated(BoundedRequests, what);
+        }
+    }
+
+    fn asked_by_consumer(
+        &mut self,
+        process: ProcessId,
+        asked: Asked,
+        prefetch: usize,
+        now: Duration,
+    ) {
+        // A location that is damaged is taken for the manifest's.
+        let is_damaged = self.is_exempt(Exemption::UndetectableFlips);
+        let Some(life) = self.life(process) else { return };
+        let spending = &mut life.spending;
+        match asked {
+            Asked::ReadBatch => {
+                spending.fetches += 1;
+                // Its caller may fetch one by a handle.
+                if spending.fetches > prefetch + 1 {
+                    let what = format!(
+                        "{process} fetches {} batches at once, {prefetch} may be",
+                        spending.fetches
+                    );
+                    self.violated(BoundedMemory, what);
+                }
+            }
+            Asked::ReadManifest => {
+                if life.missing >= LOOKS && life.seen != (0, 0, 0) && !is_damaged {
+                    let what = format!("{process} goes on without the manifest that it knew");
+                    self.violated_without_excuse(Sequences, what);
+                    return;
+                }
+                spending.reads.push_back(now);
+                if spending.reads.len() > READS_A_SECOND {
+                    let first = spending.reads.pop_front().unwrap_or(now);
+                    if now - first < Duration::from_secs(1) {
+                        let what = format!("{process} reads the manifest again and again");
+                        self.violated(BoundedRequests, what);
+                    }
+                }
+            }
+            Asked::Put | Asked::Swap | Asked::List | Asked::Delete => {}
+        }
+    }
+
+    /// A consumer takes over, maybe from itself: what it fetched before is not waited for.
+    pub(super) fn begins_term(&mut self, process: ProcessId) {
+        if let Some(life) = self.life(process) {
+            (life.spending.fetches, life.spending.listed_anew) = (0, None);
+            life.spending.terms += 1;
+        }
+    }
+
+    /// A producer's swap was answered with a conflict.
+    pub(crate) fn met_conflict(&mut self, process: ProcessId, now: Duration) {
+        if let Some(life) = self.life(process) {
+            life.spending.conflict = Some(now);
+            life.spending.swapped = None;
+        }
+    }
+
+    /// In which of its terms a consumer is.
+    pub(crate) fn terms(&mut self, process: ProcessId) -> u64 {
+        self.life(process).map_or(0, |life| life.spending.terms)
+    }
+
+    /// A collector was shown the first page of a listing that it asked for in this term: its cycles are apart.
+    pub(crate) fn listed_anew(&mut self, process: ProcessId, term: u64, now: Duration) {
+        let Some(life) = self.life(process) else { return };
+        if life.spending.terms != term {
+            return;
+        }
+        let Role::Consumer { gc_interval, .. } = life.role else { return };
+        let earlier = life.spending.listed_anew.replace(now);
+        if let Some(earlier) = earlier
+            && now - earlier < gc_interval / 2
+        {
+            let what = format!("{process} begins a sweep {:?} after another", now - earlier);
+            self.violated(BoundedRequests, what);
+        }
+    }
+
+    /// A producer listed these: whatever it had ready when its last swap took effect belongs to them.
+    pub(super) fn listed_together(&mut self, process: ProcessId, locations: &[Location]) {
+        let Some(life) = self.life(process) else { return };
+        let spending = &mut life.spending;
+        for location in locations {
+            spending.unlisted.remove(location);
+        }
+        let [alone] = locations else { return };
+        let Some(since) = spending.swapped else { return };
+        let next = spending.unlisted.range(alone.clone()..).next();
+        let was_ready = next.is_some_and(|(_, stored)| stored.is_some_and(|stored| stored < since));
+        spending.alone = if was_ready { spending.alone + 1 } else { 0 };
+        if spending.alone >= FORGIVEN && !spending.has_given_up {
+            let what = format!("{process} lists {alone} alone, with others ready");
+            self.violated(BoundedRequests, what);
         }
     }
 
@@ -92,19 +258,34 @@ impl Oracles {
         let hasty = match (asked, failed) {
             (Asked::Put, _) => {
                 spending.uploads = spending.uploads.saturating_sub(1);
+                if let Some(stored) = spending.unlisted.get_mut(location) {
+                    *stored = (!failed).then_some(now);
+                }
                 if failed {
+                    spending.failed_at.insert(location.clone(), now);
                     too_hasty(spending.failed_uploads.entry(location.clone()).or_default(), now)
                 } else {
                     spending.failed_uploads.remove(location);
                     false
                 }
             }
-            (Asked::Swap | Asked::ReadManifest, true) => too_hasty(&mut spending.failures, now),
+            (Asked::Swap, true) => {
+                spending.swapped = None;
+                too_hasty(&mut spending.failures, now)
+            }
+            (Asked::ReadManifest, true) => too_hasty(&mut spending.failures, now),
             (Asked::Swap | Asked::ReadManifest, false) => {
+                if asked == Asked::Swap {
+                    spending.swapped = Some(now);
+                }
                 spending.failures.clear();
                 false
             }
-            (Asked::ReadBatch | Asked::List | Asked::Delete, _) => false,
+            (Asked::ReadBatch, _) => {
+                spending.fetches = spending.fetches.saturating_sub(1);
+                false
+            }
+            (Asked::List | Asked::Delete, _) => false,
         };
         if hasty {
             spending.failures.clear();

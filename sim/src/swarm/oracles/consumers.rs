@@ -7,7 +7,7 @@ use super::raw::RawManifest;
 use super::{BatchNumber, Oracles};
 use crate::ProcessId;
 use crate::swarm::Invariant::{
-    Acks, Agreement, CorruptionShows, ExactlyOnce, Fencing, NoLoss, NoPhantom, NoRepeats,
+    self, Acks, Agreement, CorruptionShows, ExactlyOnce, Fencing, NoLoss, NoPhantom, NoRepeats,
 };
 use crate::swarm::exemption::Exemption;
 
@@ -32,10 +32,48 @@ impl Oracles {
         let Some(seen) = RawManifest::read(bytes) else { return };
         let Some(life) = self.life(process) else { return };
         let known = (seen.first(), seen.next, seen.epoch);
+        life.missing = 0;
+        life.shown_empty |= seen.count == 0;
         if known.0 >= life.seen.0 && known.1 >= life.seen.1 && known.2 >= life.seen.2 {
             life.seen = known;
             life.fenced_by = life.epoch.filter(|epoch| seen.epoch > *epoch).map(|_| seen.epoch);
         }
+    }
+
+    /// A process was shown that there is no manifest.
+    pub(crate) fn shown_missing(&mut self, process: ProcessId) {
+        if let Some(life) = self.life(process) {
+            life.missing += 1;
+        }
+    }
+
+    /// A process was shown a manifest that is damaged in a way that the format can tell.
+    pub(crate) fn shown_damaged(&mut self, process: ProcessId) {
+        if let Some(life) = self.life(process) {
+            life.misled = true;
+        }
+    }
+
+    /// A process learned that what it wrote is the manifest.
+    pub(crate) fn knows_written(&mut self, process: ProcessId) {
+        if let Some(life) = self.life(process) {
+            (life.seen, life.missing) = (life.written, 0);
+        }
+    }
+
+    /// A consumer takes over whatever it finds, on its caller's word.
+    pub(crate) fn starts_over(&mut self, process: ProcessId) {
+        if let Some(life) = self.life(process) {
+            (life.seen, life.missing) = ((0, 0, 0), 0);
+        }
+    }
+
+    /// What is broken when a process says or does what the queue's bytes do not.
+    pub(super) fn blame(&mut self, process: ProcessId, invariant: Invariant) -> Invariant {
+        // Where the queue is another one, nobody can say which of the two it was.
+        let misled = !self.is_exempt(Exemption::Regrown)
+            && self.life(process).is_some_and(|life| life.misled);
+        if misled { CorruptionShows } else { invariant }
     }
 
     /// A batch was read damaged in a way that the format can tell.
@@ -80,14 +118,16 @@ impl Oracles {
         let number = self.place(sequence).filter(|number| *number != BatchNumber::MAX);
         let Some(number) = number else {
             let what = format!("{process} handed out {sequence}, where nothing is listed");
-            self.violated(Agreement, what);
+            let invariant = self.blame(process, Agreement);
+            self.violated(invariant, what);
             return None;
         };
         let known = &self.batches[number];
         if known.location.as_str() != batch.location {
             let what =
                 format!("{sequence} is {}, and {} was handed out", known.location, batch.location);
-            self.violated(Agreement, what);
+            let invariant = self.blame(process, Agreement);
+            self.violated(invariant, what);
             return None;
         }
         let same_metadata = known.metadata.len() == batch.metadata.len()

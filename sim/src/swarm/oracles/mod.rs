@@ -49,6 +49,11 @@ use budgets::Spending;
 use ledger::Ledger;
 use raw::{RawManifest, RawMetadata};
 
+/// Whether these bytes are a batch.
+pub(crate) fn is_batch(location: &Location, bytes: &Bytes) -> bool {
+    raw::records(location, bytes).is_some()
+}
+
 /// A map whose order is never looked at, with a hasher that is the same in every process.
 type Map<K, V> = HashMap<K, V, BuildHasherDefault<KeyHasher>>;
 type Set<K> = HashSet<K, BuildHasherDefault<KeyHasher>>;
@@ -78,7 +83,12 @@ pub(crate) enum Role {
         /// Whether what is held is at least what was handed over: not so when it is compressed.
         counts: bool,
     },
-    Consumer,
+    Consumer {
+        /// `prefetch_batches`.
+        prefetch: usize,
+        /// `gc_interval`.
+        gc_interval: Duration,
+    },
     /// A producer that follows none of our rules.
     Foreign,
 }
@@ -99,6 +109,14 @@ struct Life {
     listed_order: Option<u64>,
     /// What it last saw of the manifest: first, next, epoch.
     seen: (u64, u64, u64),
+    /// What it wrote last, known to it or not.
+    written: (u64, u64, u64),
+    /// How often in a row it was shown that there is no manifest.
+    missing: u32,
+    /// It was shown a manifest whose damage the format can tell.
+    misled: bool,
+    /// It was shown a manifest that lists nothing.
+    shown_empty: bool,
     /// How often it took over.
     term: u64,
     epoch: Option<u64>,
@@ -253,6 +271,10 @@ impl Oracles {
             role,
             listed_order: None,
             seen: (0, 0, 0),
+            written: (0, 0, 0),
+            missing: 0,
+            misled: false,
+            shown_empty: false,
             term: 0,
             epoch: None,
             fenced_by: None,
@@ -271,8 +293,19 @@ impl Oracles {
         self.exemptions.contains(&exemption)
     }
 
-    /// Takes note of an invariant that does not hold, unless it is not looked at.
+    /// Takes note of an invariant that does not hold, unless something happened that excuses it.
     pub(crate) fn violated(&mut self, invariant: Invariant, what: impl Into<String>) {
+        if !self.exemptions.iter().any(|it| it.excuses(invariant)) {
+            self.violated_without_excuse(invariant, what);
+        }
+    }
+
+    /// The same for what could be told whatever happened; not if it is not looked at.
+    pub(crate) fn violated_without_excuse(
+        &mut self,
+        invariant: Invariant,
+        what: impl Into<String>,
+    ) {
         if !self.without.contains(&invariant) {
             self.violations.push((invariant, what.into()));
         }

@@ -9,6 +9,7 @@ use crate::swarm::Invariant::{
     Acks, Agreement, DurableAck, Fencing, NoPhantom, NoRepeats, SafeCollection, Sequences,
 };
 use crate::swarm::exemption::Exemption;
+use crate::swarm::foreign;
 use crate::{Applied, Change, ProcessId};
 
 /// How many characters a ULID has.
@@ -69,8 +70,8 @@ impl Oracles {
             && let Some(process) = by
         {
             // A manifest elsewhere is who was told a wrong path.
-            let what = format!("{process} wrote {location}, which is not of this queue");
-            self.violated(SafeCollection, what);
+            let what = format!("{process} wrote {location}, where nobody looks for it");
+            self.violated(DurableAck, what);
         }
     }
 
@@ -128,11 +129,17 @@ impl Oracles {
         self.check_writer(by, before, after);
         let kept = old.without((after.0 - before.0).min(old.count)).unwrap_or_default();
         let Some(added) = new.after(&kept) else {
-            return self.violated(Agreement, format!("{by} changed entries that were listed"));
+            let invariant = self.blame(by, Agreement);
+            return self.violated(invariant, format!("{by} changed entries that were listed"));
         };
         let Some(entries) = raw::entries(added) else {
             return self.violated(Sequences, format!("{by} wrote entries that are none"));
         };
+        if !entries.is_empty() {
+            let names = entries.iter().map(|entry| String::from_utf8_lossy(&entry.location));
+            let names: Vec<_> = names.map(|name| Location::from(name.into_owned())).collect();
+            self.listed_together(by, &names);
+        }
         let mut expected = before.1.max(after.0);
         for entry in entries {
             if entry.sequence != expected {
@@ -146,7 +153,7 @@ impl Oracles {
             self.violated(Sequences, format!("{by}: {} is next after {expected}", after.1));
         }
         if let Some(life) = self.life(by) {
-            life.seen = after;
+            life.written = after;
         }
     }
 
@@ -156,7 +163,10 @@ impl Oracles {
         let Some(seen) = self.life(by).map(|life| life.seen) else { return };
         if base.0 < seen.0 || base.1 < seen.1 || base.2 < seen.2 {
             let what = format!("{by} had seen {seen:?}, and went on from {base:?}");
-            self.violated(Sequences, what);
+            // Only what grew again before anybody looked could not be told.
+            if !self.is_exempt(Exemption::UndetectableFlips) {
+                self.violated_without_excuse(Sequences, what);
+            }
         }
     }
 
@@ -171,12 +181,13 @@ impl Oracles {
                     self.violated(Fencing, what);
                 }
             }
-            Some(Role::Consumer) | None => {
+            Some(Role::Consumer { .. }) | None => {
                 if appended {
                     self.violated(Fencing, format!("consumer {by} appended"));
                 }
                 if raised {
                     self.owners.insert(after.2, by);
+                    self.begins_term(by);
                     if dequeued {
                         self.violated(Fencing, format!("{by} dequeued while it took over"));
                     }
@@ -285,6 +296,12 @@ impl Oracles {
             return;
         };
         let Some(&number) = self.by_location.get(location) else {
+            // Nothing was listed that could have told it whose the prefix is.
+            let other = format!("{}/", foreign::OTHER_PREFIX);
+            let could_not_tell = self.life(by).is_some_and(|life| life.shown_empty);
+            if could_not_tell && location.as_str().starts_with(&other) {
+                return;
+            }
             return self
                 .violated(SafeCollection, format!("{by} deleted {location}, a foreign key"));
         };
