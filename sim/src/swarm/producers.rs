@@ -115,7 +115,8 @@ impl Life {
         let rest = self.world.plan.rest;
         let cancels = self.world.plan.processes.cancels;
         while !self.over.load(Relaxed) && self.world.is_unkind() {
-            for _ in 0..random.u32(1..8) {
+            let most = if self.world.plan.is_crowded() { 3 } else { 8 };
+            for _ in 0..random.u32(1..most) {
                 let is_cancelled = cancels > 0 && random.u32(..cancels) == 0;
                 let cancelled = is_cancelled.then(|| ms(random.u64(1..500)));
                 if self.submit(&mut random, cancelled).await.is_err() {
@@ -322,6 +323,9 @@ impl Life {
                     format!("a call to {} hangs", self.process.id()),
                 );
             }
+        }
+        if world.plan.is_crowded() && self.producer.stats().conflicts > 0 {
+            world.active("thousand-producers-at-once");
         }
         let mut numbers = Vec::new();
         let least = if world.plan.is_crowded() { 1 } else { 3 };
