@@ -8,7 +8,7 @@ use super::error::{Ended, InitializeError, NextError};
 use super::{CallMark, Consumer, ConsumerConfig, ConsumerEvent, Lifecycle, Purpose, Resume, Slot};
 use crate::backoff::{Backoff, RETRY_BASE, RETRY_MOST};
 use crate::command::{CasManifest, Command, ReadManifest};
-use crate::contention::Contention;
+use crate::contention::{Contention, Urgency};
 use crate::error::{Fault, ManifestError};
 use crate::format::Manifest;
 use crate::known::Known;
@@ -605,8 +605,8 @@ impl Consumer {
                     return None;
                 }
                 // The one consumer is in nobody's way for long, and everybody waits for it.
-                let waited = Duration::from_secs(1);
-                let pause = self.reading.contention.on_conflict(took, waited, &mut self.random);
+                let urgency = Urgency { waited: Duration::from_secs(1), left: Duration::ZERO };
+                let pause = self.reading.contention.on_conflict(took, urgency, &mut self.random);
                 self.reading.rest_until = Some(now.monotonic + pause);
                 None
             }

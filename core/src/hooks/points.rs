@@ -74,6 +74,7 @@ table! {
         // Keeping out of each other's way.
         ContentionDoubled => "a conflict doubled the window from which waits are drawn",
         ContentionCapped => "the window grew no further",
+        ContentionCrowd => "who had lost for long stayed away for as long",
         ContentionPause => "a swap succeeded, and the next one waits for others",
         ContentionUrgent => "who had waited long waited less",
         ContentionMadeRoom => "a writer that always wins made room",

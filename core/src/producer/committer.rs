@@ -11,10 +11,11 @@ use super::error::DeliveryFailure;
 use super::{Producer, Purpose};
 use crate::backoff::{Backoff, RETRY_BASE, RETRY_MOST};
 use crate::command::{CasManifest, Command, ReadManifest};
-use crate::contention::Contention;
+use crate::contention::{Contention, Urgency};
 use crate::error::{Fault, ManifestError};
 use crate::format::{Manifest, NewEntry};
 use crate::known::Known;
+use crate::names::batch_millis;
 use crate::store::{Object, ReadOutcome, StoreError, StoreErrorKind, WriteOutcome};
 use crate::suspicion::Suspicion;
 use crate::time::{Instant, Now};
@@ -22,6 +23,10 @@ use crate::types::BatchId;
 
 /// How many reads in a row may show bytes that are no manifest before those who wait are told.
 const CORRUPT_READS: u32 = 6;
+/// How many of the batches that others listed are looked at to tell whether they are younger than ours.
+const LOOKED_AT: usize = 64;
+/// If so many of them are, one in this number, others are served before us.
+const LATE_ONE_IN: usize = 4;
 
 /// What the producer knows of the manifest, and what it is doing about it.
 #[derive(Debug)]
@@ -297,10 +302,7 @@ impl Producer {
                 if crate::planted!(AppendTwiceAfterConflict) {
                     self.committer.attempt = None;
                 }
-                let took = self.took(now, since);
-                let oldest = self.pipeline.front().map_or(now.monotonic, |batch| batch.opened);
-                let waited = now.monotonic.saturating_since(oldest);
-                let pause = self.committer.contention.on_conflict(took, waited, &mut self.random);
+                let pause = self.pause_after_conflict(now, since);
                 let pause =
                     if crate::planted!(NoPauseAfterConflict) { Duration::ZERO } else { pause };
                 self.committer.phase = Phase::Resting { after: Some(now.monotonic + pause) };
@@ -322,13 +324,45 @@ impl Producer {
             Err(error) if error.is_retryable() => {
                 crate::sometimes!(SwapFailed, error.kind == StoreErrorKind::Transient);
                 crate::sometimes!(SwapTimedOut, error.kind == StoreErrorKind::TimedOut);
-                crate::sometimes!(SwapThrottled, error.kind == StoreErrorKind::Throttled);
-                self.rest_after_fault(now, Fault::Store(error));
+                match error.kind == StoreErrorKind::Throttled {
+                    true => {
+                        crate::sometimes!(SwapThrottled);
+                        self.rest_after_throttling(now, Fault::Store(error));
+                    }
+                    false => self.rest_after_fault(now, Fault::Store(error)),
+                }
             }
             Err(error) => {
                 crate::sometimes!(SwapDenied);
                 self.fail_commit(now, &Fault::Store(error));
             }
+        }
+    }
+
+    /// How long to give way after a swap that was out since then, and lost.
+    fn pause_after_conflict(&mut self, now: Now, since: Instant) -> Duration {
+        let (took, urgency) = (self.took(now, since), self.urgency(now));
+        self.committer.contention.on_conflict(took, urgency, &mut self.random)
+    }
+
+    /// A store that takes one write a second to one object turns others away as a conflict does.
+    fn rest_after_throttling(&mut self, now: Now, fault: Fault) {
+        self.rest_after_fault(now, fault);
+        let urgency = self.urgency(now);
+        if let Phase::Resting { after: Some(after) } = &mut self.committer.phase {
+            let wait = after.saturating_since(now.monotonic);
+            let contention = &mut self.committer.contention;
+            *after = now.monotonic + contention.on_throttled(wait, urgency, &mut self.random);
+        }
+    }
+
+    fn urgency(&self, now: Now) -> Urgency {
+        let oldest = self.pipeline.front();
+        let (opened, deadline) =
+            oldest.map_or((now.monotonic, now.monotonic), |batch| (batch.opened, batch.deadline));
+        Urgency {
+            waited: now.monotonic.saturating_since(opened),
+            left: deadline.saturating_since(now.monotonic),
         }
     }
 
@@ -466,6 +500,9 @@ impl Producer {
         crate::sometimes!(ProducerSuspicionCleared, self.committer.suspicion.has_looked());
         self.committer.suspicion.clear();
         self.committer.corrupt_reads = 0;
+        if let Some(overtaken) = self.is_overtaken(now, &seen) {
+            self.committer.contention.on_others(overtaken);
+        }
         let proof = self.committer.attempt.as_ref().map(|attempt| attempt.judge(&seen));
         match &mut self.committer.known {
             Some(known) if crate::planted!(StaleVersion) => {
@@ -514,6 +551,27 @@ impl Producer {
                 self.end_attempt(now, Proof::CannotTell);
             }
         }
+    }
+
+    /// Whether a good part of what others listed since the last reading was uploaded long after our first batch.
+    ///
+    /// Names tell the time by the clocks of those who made them: one that is
+    /// wrong costs requests or time, and never more than the windows allow.
+    fn is_overtaken(&self, now: Now, seen: &Known) -> Option<bool> {
+        let known = self.committer.known.as_ref()?;
+        let (_, began) = self.pipeline.front()?.upload.as_ref()?;
+        let half = now.monotonic.saturating_since(began.monotonic) / 2;
+        let half = i64::try_from(half.as_millis()).unwrap_or(i64::MAX);
+        let middle = began.wall.0.saturating_add(half);
+        let (mut all, mut late) = (0, 0);
+        let listed = seen.manifest.locations_from(known.manifest.next_sequence());
+        for (_, location) in listed.take(LOOKED_AT) {
+            let uploaded = batch_millis(&self.config.data_path_prefix, location.as_str())
+                .and_then(|millis| i64::try_from(millis).ok());
+            all += 1;
+            late += usize::from(uploaded.is_some_and(|uploaded| uploaded > middle));
+        }
+        (all > 0).then_some(late * LATE_ONE_IN > all)
     }
 
     /// Gives the batches of a swap that is over back to be listed again, or up.

@@ -286,11 +286,14 @@ impl Plan {
             Load::Crowd => Self {
                 producers: 1000,
                 unkind: secs(120),
-                most_requests: 40_000,
+                most_requests: 60_000,
                 rest: secs(120),
                 largest_entry: self.largest_entry.min(20),
+                // So much that a store has the time to serve all of them.
+                grace: secs(300),
                 hurries: false,
                 crowded: true,
+                burst: 2,
                 most_listed: u64::MAX,
                 ..self
             },
@@ -369,6 +372,11 @@ impl Plan {
         self.clocks.timers_late * 4 + ms(120)
     }
 
+    /// In milliseconds. Of a crowd, each waits for the swaps of all others.
+    const fn least_delivery_timeout(&self) -> u64 {
+        if self.crowded { 60_000 } else { 4000 }
+    }
+
     pub(crate) fn producer(&self, random: &mut Random) -> ProducerConfig {
         // Three entries of the longest, and what they are made of.
         let least = self.largest_entry * 4 + 1000;
@@ -379,7 +387,7 @@ impl Plan {
             max_buffered_inputs: random.usize(1..20),
             max_buffered_bytes: if self.hurries { least } else { least * random.usize(1..10) },
             max_inflight_batches: random.usize(1..8),
-            delivery_timeout: ms(random.u64(4000..half_grace)),
+            delivery_timeout: ms(random.u64(self.least_delivery_timeout()..half_grace)),
             gc_grace_period: self.grace,
             request_timeout: ms(random.u64(500..5000)),
             batch_compression: match self.zstd && random.bool() {

@@ -346,6 +346,9 @@ impl Life {
                 );
             }
         }
+        if world.plan.is_crowded() && self.producer.stats().conflicts > 0 {
+            world.active("thousand-producers-at-once");
+        }
         let mut numbers = Vec::new();
         let least = if world.plan.is_crowded() { 1 } else { 3 };
         while numbers.len() < least

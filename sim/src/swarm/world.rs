@@ -82,6 +82,7 @@ impl World {
             prefix: plan.prefix.to_owned(),
             grace: plan.grace,
             time_grain: secs(1),
+            crowded: plan.is_crowded(),
             collected_within: plan.collects_to_the_end().then(|| plan.gc_interval * 2 + secs(30)),
         };
         let mut without = options.without.clone();

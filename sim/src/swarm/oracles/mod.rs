@@ -70,6 +70,8 @@ pub(crate) struct Rules {
     pub(crate) time_grain: Duration,
     /// How long an orphan may stay once it can be collected and the collector runs; `None` when none does at the end.
     pub(crate) collected_within: Option<Duration>,
+    /// A thousand producers are in each other's way.
+    pub(crate) crowded: bool,
 }
 
 /// What runs in a process.
