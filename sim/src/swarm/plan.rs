@@ -247,6 +247,8 @@ impl Plan {
                 hurries: false,
                 crowded: true,
                 most_listed: u64::MAX,
+                // A listing of thousands of keys, three to a page, would take longer than a collector is given.
+                profile: Profile { page_size: self.profile.page_size * 20, ..self.profile },
                 ..self
             },
         }
