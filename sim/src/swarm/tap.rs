@@ -166,7 +166,7 @@ impl Tap {
     }
 
     /// What a process is shown of a manifest or of a batch.
-    fn show(&self, kind: Kind, location: &Location, outcome: &mut ReadOutcome) {
+    fn show(&self, kind: Kind, location: &Location, term: u64, outcome: &mut ReadOutcome) {
         if *outcome == ReadOutcome::Missing && kind == Kind::ReadManifest {
             self.world.oracles().shown_missing(self.process.id());
         }
@@ -197,7 +197,7 @@ impl Tap {
         if let Some(next) = next_sequence(&object.bytes) {
             self.know(&object.version, next);
         }
-        self.world.oracles().shown(self.process.id(), &object.bytes);
+        self.world.oracles().shown(self.process.id(), term, &object.bytes);
     }
 }
 
@@ -331,10 +331,11 @@ impl Store for Tap {
         Box::pin(async move {
             let is_batch = location.as_str().ends_with(".batch");
             let kind = if is_batch { Kind::ReadBatch } else { Kind::ReadManifest };
+            let term = self.world.oracles().terms(self.process.id());
             let request = self.store.read(&location, unless);
             let mut result = self.ask(kind, &location, request, Result::is_err).await;
             if let Ok(outcome) = &mut result {
-                self.show(kind, &location, outcome);
+                self.show(kind, &location, term, outcome);
             }
             result
         })

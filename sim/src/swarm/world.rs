@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use crate::{Jitter, Kind, Latency, Process, ProcessId, Request, SimRuntime, SimStore, Verdict};
+use crate::{
+    Jitter, Kind, Latency, Process, ProcessId, Request, Requester, SimRuntime, SimStore, Verdict,
+};
 use futures_lite::future;
 
 use super::consumers::Alive;
@@ -387,8 +389,8 @@ impl World {
             | crate::Operation::Delete { .. } => 0,
         };
         let faulty = verdict != Verdict::Pass;
-        let (process, location) = (request.process, &request.location);
-        self.oracles().asked(process, kind, location, bytes, faulty, request.time);
+        let by = Requester { number: request.number, process: request.process };
+        self.oracles().asked(by, kind, &request.location, bytes, faulty, request.time);
         self.end_if_violated();
     }
 

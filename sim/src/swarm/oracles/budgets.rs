@@ -7,9 +7,12 @@ use buffer_core::Location;
 
 use super::{Map, Oracles, Role};
 use crate::Kind as Asked;
-use crate::ProcessId;
 use crate::swarm::Invariant::{BoundedMemory, BoundedRequests, Sequences};
 use crate::swarm::exemption::Exemption;
+use crate::{ProcessId, Requester};
+
+/// How many swaps of a process are remembered, in case that one of them takes effect late.
+const SWAPS_REMEMBERED: usize = 64;
 
 /// How many requests in a row about one thing one process may see fail within a second.
 const FAILURES_A_SECOND: usize = 10;
@@ -84,7 +87,7 @@ impl Oracles {
     /// A process sends a request. `faulty` is whether something is done to it.
     pub(crate) fn asked(
         &mut self,
-        process: ProcessId,
+        request: Requester,
         asked: Asked,
         location: &Location,
         bytes: usize,
@@ -93,7 +96,14 @@ impl Oracles {
     ) {
         self.totals.requests += 1;
         self.totals.faults += u64::from(faulty);
+        let process = request.process;
         let Some(life) = self.life(process) else { return };
+        if asked == Asked::Swap {
+            life.swaps.push_back((request.number, life.seen));
+            if life.swaps.len() > SWAPS_REMEMBERED {
+                life.swaps.pop_front();
+            }
+        }
         life.spending.requests += 1;
         let in_flight = match life.role {
             Role::Producer { in_flight, .. } => in_flight,

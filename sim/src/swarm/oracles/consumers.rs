@@ -28,7 +28,9 @@ impl Oracles {
     }
 
     /// A process was shown a manifest. What was damaged on the way is not told here.
-    pub(crate) fn shown(&mut self, process: ProcessId, bytes: &bytes::Bytes) {
+    ///
+    /// `term` is in which of its terms it had asked: what answers an earlier one is not looked at any more.
+    pub(crate) fn shown(&mut self, process: ProcessId, term: u64, bytes: &bytes::Bytes) {
         let Some(seen) = RawManifest::read(bytes) else { return };
         let Some(life) = self.life(process) else { return };
         let known = (seen.first(), seen.next, seen.epoch);
@@ -36,7 +38,8 @@ impl Oracles {
         life.shown_empty |= seen.count == 0;
         if known.0 >= life.seen.0 && known.1 >= life.seen.1 && known.2 >= life.seen.2 {
             life.seen = known;
-            life.fenced_by = life.epoch.filter(|epoch| seen.epoch > *epoch).map(|_| seen.epoch);
+            let is_fenced = life.term == term && life.epoch.is_some_and(|own| seen.epoch > own);
+            life.fenced_by = is_fenced.then_some(seen.epoch).or(life.fenced_by);
         }
     }
 

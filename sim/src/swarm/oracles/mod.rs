@@ -111,6 +111,8 @@ struct Life {
     listed_order: Option<u64>,
     /// What it last saw of the manifest: first, next, epoch.
     seen: (u64, u64, u64),
+    /// Its last swaps, by the numbers of their requests, and what it had seen when it sent them.
+    swaps: VecDeque<(u64, (u64, u64, u64))>,
     /// What it wrote last, known to it or not.
     written: (u64, u64, u64),
     /// How often in a row it was shown that there is no manifest.
@@ -272,6 +274,7 @@ impl Oracles {
         self.lives[index] = Some(Life {
             role,
             listed_order: None,
+            swaps: VecDeque::new(),
             seen: (0, 0, 0),
             written: (0, 0, 0),
             missing: 0,

@@ -10,7 +10,7 @@ use crate::swarm::Invariant::{
 };
 use crate::swarm::exemption::Exemption;
 use crate::swarm::foreign;
-use crate::{Applied, Change, ProcessId};
+use crate::{Applied, Change, ProcessId, Requester};
 
 /// How many characters a ULID has.
 const ULID: usize = 26;
@@ -42,7 +42,7 @@ impl Oracles {
 
     /// Something took effect in the store.
     pub(crate) fn applied(&mut self, applied: &Applied) {
-        let by = applied.request.map(|request| request.process);
+        let by = applied.request;
         match &applied.change {
             Change::Written(written) => {
                 let told = written.last_modified.map(|told| told.0);
@@ -50,20 +50,21 @@ impl Oracles {
                     .unwrap_or_else(|| i64::try_from(applied.time.as_millis()).unwrap_or(i64::MAX));
                 self.written(by, &applied.location, &written.bytes, now);
             }
-            Change::Deleted => self.deleted(by, &applied.location),
+            Change::Deleted => self.deleted(by.map(|by| by.process), &applied.location),
         }
     }
 
     /// An object was written. `by` is nobody when it was an operator; `now` is the store's clock.
     pub(crate) fn written(
         &mut self,
-        by: Option<ProcessId>,
+        request: Option<Requester>,
         location: &Location,
         bytes: &Bytes,
         now: i64,
     ) {
+        let by = request.map(|request| request.process);
         if *location == self.rules.manifest {
-            self.manifest_written(by, bytes, now);
+            self.manifest_written(request, bytes, now);
         } else if self.is_batch(location) {
             self.batch_written(by, location, bytes, now);
         } else if location.as_str().ends_with(".batch")
@@ -110,14 +111,16 @@ impl Oracles {
         });
     }
 
-    fn manifest_written(&mut self, by: Option<ProcessId>, bytes: &Bytes, now: i64) {
+    fn manifest_written(&mut self, request: Option<Requester>, bytes: &Bytes, now: i64) {
         let Some(new) = RawManifest::read(bytes) else {
-            return self.violated(Sequences, format!("{by:?} wrote what is no manifest"));
+            return self.violated(Sequences, format!("{request:?} wrote what is no manifest"));
         };
-        let Some(by) = by else { return self.replaced(new, now) };
+        let Some(Requester { number, process: by }) = request else {
+            return self.replaced(new, now);
+        };
         let old = std::mem::replace(&mut self.manifest, new.clone());
         let base_modified = std::mem::replace(&mut self.manifest_modified, now);
-        self.check_base(by, &old);
+        self.check_base(by, number, &old);
         let (before, after) =
             ((old.first(), old.next, old.epoch), (new.first(), new.next, new.epoch));
         let rises = after.0 >= before.0 && after.1 >= before.1 && after.2 >= before.2;
@@ -157,10 +160,12 @@ impl Oracles {
         }
     }
 
-    /// Nobody goes on from a manifest that is older than the one that it knew.
-    fn check_base(&mut self, by: ProcessId, old: &RawManifest) {
+    /// Nobody goes on from a manifest that is older than the one that it knew when it sent its swap.
+    fn check_base(&mut self, by: ProcessId, number: u64, old: &RawManifest) {
         let base = (old.first(), old.next, old.epoch);
-        let Some(seen) = self.life(by).map(|life| life.seen) else { return };
+        let Some(life) = self.life(by) else { return };
+        let sent = life.swaps.iter().find(|(sent, _)| *sent == number);
+        let seen = sent.map_or((0, 0, 0), |(_, seen)| *seen);
         if base.0 < seen.0 || base.1 < seen.1 || base.2 < seen.2 {
             let what = format!("{by} had seen {seen:?}, and went on from {base:?}");
             // Only what grew again before anybody looked could not be told.
