@@ -180,6 +180,10 @@ pub(crate) struct Oracles {
     batches: Vec<Batch>,
     by_location: Map<Location, BatchNumber>,
     manifest: RawManifest,
+    /// How many requests were sent before an operator last put another manifest in its place.
+    replaced_at: u64,
+    /// What takes effect at this moment was sent before that.
+    lands_late: bool,
     /// When the manifest was written, by the store's clock.
     manifest_modified: i64,
     /// Which batch each sequence names, from `places_from` on.
@@ -232,6 +236,8 @@ impl Oracles {
             batches: Vec::new(),
             by_location: Map::default(),
             manifest: RawManifest::absent(),
+            replaced_at: 0,
+            lands_late: false,
             manifest_modified: 0,
             places: Vec::new(),
             places_from: 0,
