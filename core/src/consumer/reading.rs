@@ -560,8 +560,7 @@ impl Consumer {
                 break;
             }
             self.collector.saw(&self.config.data_path_prefix, &location);
-            let is_new = self.repeats.take(&location, sequence, self.reading.modified);
-            crate::sometimes!(RepeatAtTakeOver, !is_new);
+            self.repeats.take(&location, sequence, self.reading.modified);
         }
         let event = ConsumerEvent::Initialized { epoch, previous };
         self.outputs.push_back(Output::Event(event));

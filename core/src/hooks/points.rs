@@ -60,7 +60,6 @@ table! {
         SameStateUnderAnotherVersion => "a manifest was recognised by its numbers under another version",
         ListedAgainInDoubt => "a young batch of which nobody can tell is to be listed again (case 4)",
         SettledAsOvertaken => "an old batch of which nobody can tell was given up (case 4)",
-        OvertakenWhileWaiting => "a batch in doubt grew old before it could be swapped again",
         DoubtForGood => "a batch in doubt went through another swap that did not happen",
         AttemptForgotten => "a swap was forgotten because nobody waits for its batches",
         CommitReadFailed => "a producer could not read the manifest for now",
@@ -126,7 +125,6 @@ table! {
         // The consumer: batches.
         RepeatDropped => "a batch was listed a second time and is not handed out again",
         RepeatDroppedFirst => "a repeat was dropped before anything was handed out in this term",
-        RepeatAtTakeOver => "among the batches before the resumed one, one is listed twice",
         NamesForgotten => "names were forgotten that no producer can list again",
         NameKeptAsListed => "a name was kept because it is listed again",
         PrefetchBatchesMet => "no more batches were taken in because of their number",

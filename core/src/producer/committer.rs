@@ -254,7 +254,6 @@ impl Producer {
                     break;
                 }
                 Doubt::Attempted | Doubt::Forever => {
-                    crate::sometimes!(OvertakenWhileWaiting);
                     let batch = self.pipeline.remove(ready).expect("it was just there");
                     let sequence = self.next_sequence_known();
                     self.give_up(&batch, DeliveryFailure::Overtaken { sequence });

@@ -167,8 +167,9 @@ impl Tap {
 
     /// What a process is shown of a manifest or of a batch.
     fn show(&self, kind: Kind, location: &Location, term: u64, outcome: &mut ReadOutcome) {
-        if *outcome == ReadOutcome::Missing && kind == Kind::ReadManifest {
-            self.world.oracles().shown_missing(self.process.id());
+        if kind == Kind::ReadManifest {
+            let is_missing = *outcome == ReadOutcome::Missing;
+            self.world.oracles().shown_missing(self.process.id(), is_missing);
         }
         let ReadOutcome::Found(object) = outcome else { return };
         let chance = self.world.plan.faults.false_bytes;
@@ -314,9 +315,13 @@ impl Store for Tap {
                 self.know(version, next);
                 self.world.oracles().knows_written(self.process.id());
             }
-            if kind == Kind::Swap && matches!(result, Ok(WriteOutcome::Conflict)) {
-                let now = self.world.runtime.elapsed();
-                self.world.oracles().met_conflict(self.process.id(), now);
+            if matches!(result, Ok(WriteOutcome::Conflict)) {
+                let (id, now) = (self.process.id(), self.world.runtime.elapsed());
+                if is_batch {
+                    self.world.oracles().was_refused(id);
+                } else {
+                    self.world.oracles().met_conflict(id, now);
+                }
             }
             result
         })
@@ -358,8 +363,14 @@ impl Store for Tap {
                     self.world.oracles().listed_anew(self.process.id(), term, now);
                 }
                 if self.tells_wrong_times() {
+                    let far_back = self.sent().random.bool();
                     for object in &mut page.objects {
-                        object.last_modified = Some(UnixMillis(0));
+                        // That of no object, or one long after the manifest that lists it.
+                        let later = |told: UnixMillis| UnixMillis(told.0 + 3_600_000);
+                        object.last_modified = match far_back {
+                            true => Some(UnixMillis(0)),
+                            false => object.last_modified.map(later),
+                        };
                     }
                 }
             }

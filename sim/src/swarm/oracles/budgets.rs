@@ -42,6 +42,8 @@ pub(super) struct Spending {
     unlisted: BTreeMap<Location, Stored>,
     /// When the last swap took effect, as far as the process knows; `None` after any other answer.
     swapped: Option<Duration>,
+    /// An upload of it did not go well: the names of its batches may be in another order than they are.
+    reordered: bool,
     /// How often it listed less than it could have.
     alone: u32,
     /// When its last swap met a conflict, until it goes on.
@@ -202,6 +204,13 @@ impl Oracles {
         }
     }
 
+    /// A producer's upload was refused.
+    pub(crate) fn was_refused(&mut self, process: ProcessId) {
+        if let Some(life) = self.life(process) {
+            life.spending.reordered = true;
+        }
+    }
+
     /// A producer's swap was answered with a conflict.
     pub(crate) fn met_conflict(&mut self, process: ProcessId, now: Duration) {
         if let Some(life) = self.life(process) {
@@ -243,7 +252,8 @@ impl Oracles {
         let next = spending.unlisted.range(alone.clone()..).next();
         let was_ready = next.is_some_and(|(_, stored)| stored.is_some_and(|stored| stored < since));
         spending.alone = if was_ready { spending.alone + 1 } else { 0 };
-        if spending.alone >= FORGIVEN && !spending.has_given_up {
+        let in_order = !spending.has_given_up && !spending.reordered;
+        if spending.alone >= FORGIVEN && in_order {
             let what = format!("{process} lists {alone} alone, with others ready");
             self.violated(BoundedRequests, what);
         }
@@ -271,6 +281,7 @@ impl Oracles {
                 if let Some(stored) = spending.unlisted.get_mut(location) {
                     *stored = (!failed).then_some(now);
                 }
+                spending.reordered |= failed;
                 if failed {
                     spending.failed_at.insert(location.clone(), now);
                     too_hasty(spending.failed_uploads.entry(location.clone()).or_default(), now)

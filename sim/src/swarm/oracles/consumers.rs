@@ -34,7 +34,6 @@ impl Oracles {
         let Some(seen) = RawManifest::read(bytes) else { return };
         let Some(life) = self.life(process) else { return };
         let known = (seen.first(), seen.next, seen.epoch);
-        life.missing = 0;
         life.shown_empty |= seen.count == 0;
         if known.0 >= life.seen.0 && known.1 >= life.seen.1 && known.2 >= life.seen.2 {
             life.seen = known;
@@ -43,10 +42,10 @@ impl Oracles {
         }
     }
 
-    /// A process was shown that there is no manifest.
-    pub(crate) fn shown_missing(&mut self, process: ProcessId) {
+    /// A process was shown that there is a manifest, or that there is none.
+    pub(crate) fn shown_missing(&mut self, process: ProcessId, is_missing: bool) {
         if let Some(life) = self.life(process) {
-            life.missing += 1;
+            life.missing = if is_missing { life.missing + 1 } else { 0 };
         }
     }
 

@@ -187,6 +187,10 @@ pub(crate) struct Oracles {
     batches: Ledger<Batch>,
     by_location: Map<Location, BatchNumber>,
     manifest: RawManifest,
+    /// How many requests were sent before an operator last put another manifest in its place.
+    replaced_at: u64,
+    /// What takes effect at this moment was sent before that.
+    lands_late: bool,
     /// When the manifest was written, by the store's clock.
     manifest_modified: i64,
     /// Which batch each sequence names, from `places_from` on.
@@ -253,6 +257,8 @@ impl Oracles {
             batches: Ledger::new(),
             by_location: Map::default(),
             manifest: RawManifest::absent(),
+            replaced_at: 0,
+            lands_late: false,
             manifest_modified: 0,
             places: VecDeque::new(),
             places_from: 0,
