@@ -135,7 +135,7 @@ impl Tap {
     }
 
     /// What a process is shown of a manifest or of a batch.
-    fn show(&self, kind: Kind, location: &Location, outcome: &mut ReadOutcome) {
+    fn show(&self, kind: Kind, location: &Location, term: u64, outcome: &mut ReadOutcome) {
         let ReadOutcome::Found(object) = outcome else { return };
         let newer = self.world.plan.faults.newer_format;
         if newer > 0 && self.world.is_unkind() && self.sent().random.u32(..10_000) < newer {
@@ -166,7 +166,8 @@ impl Tap {
         if let Some(next) = next_sequence(&object.bytes) {
             self.know(&object.version, next);
         }
-        self.world.oracles().shown(self.process.id(), &object.bytes);
+        let now = self.world.runtime.elapsed();
+        self.world.oracles().shown(self.process.id(), term, &object.bytes, now);
     }
 }
 
@@ -292,10 +293,11 @@ impl Store for Tap {
         Box::pin(async move {
             let is_batch = location.as_str().ends_with(".batch");
             let kind = if is_batch { Kind::ReadBatch } else { Kind::ReadManifest };
+            let term = self.world.oracles().term(self.process.id());
             let request = self.store.read(&location, unless);
             let mut result = self.ask(kind, &location, request, Result::is_err).await;
             if let Ok(outcome) = &mut result {
-                self.show(kind, &location, outcome);
+                self.show(kind, &location, term, outcome);
             }
             result
         })

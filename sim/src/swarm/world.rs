@@ -272,6 +272,11 @@ impl World {
         process.pause();
     }
 
+    /// Whether somebody holds a process at this moment.
+    pub(crate) fn is_held(&self, id: ProcessId) -> bool {
+        locked(&self.processes).get(&id).is_some_and(|known| known.held > 0)
+    }
+
     pub(crate) fn release(&self, process: &Process) {
         let mut processes = locked(&self.processes);
         let known = processes.get_mut(&process.id()).expect("it was held");
@@ -406,6 +411,9 @@ impl World {
     async fn live(self: &Arc<Self>) {
         let rule = faults::install(self);
         self.observe();
+        if self.plan.shuffles {
+            self.active("shuffled-tasks");
+        }
         foreign::place_keys(self);
         let others = [
             self.begin(|world| async move { clocks::disturb(&world).await }),

@@ -65,8 +65,7 @@ impl Oracles {
     /// What producers asked for is bounded by what they achieved, and by what was done to them.
     fn check_budgets(&mut self) {
         let totals = self.totals;
-        let epochs = self.manifest.epoch;
-        let most = totals.batches * 5 + totals.faults * 8 + epochs * 2 + 100;
+        let most = totals.batches * 5 + totals.faults * 8 + totals.raised * 2 + 100;
         if totals.producer_requests > most {
             let what = format!(
                 "{} requests of producers for {} batches and {} faults",
