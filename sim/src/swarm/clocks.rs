@@ -31,10 +31,13 @@ pub(crate) fn set_wrong(world: &Arc<World>, process: &Process) {
         let rate = i32::try_from(random.u32(0..400)).expect("it is small") - 200;
         process.clock().set_drift(rate);
     }
+    if clocks.timers_early > Duration::ZERO {
+        world.active("timer-early");
+    }
     if clocks.timers_late > Duration::ZERO {
         world.active("timer-late");
-        process.set_timer_errors(Duration::ZERO, clocks.timers_late);
     }
+    process.set_timer_errors(clocks.timers_early, clocks.timers_late);
 }
 
 /// Clocks that become wrong, one at a time, as long as the world is unkind.

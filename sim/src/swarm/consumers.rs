@@ -485,7 +485,8 @@ impl Life {
             self.process.id(),
             batch.location
         ));
-        world.oracles().handed_out(self.process.id(), &batch, fetched);
+        let now = world.runtime.elapsed();
+        world.oracles().handed_out(self.process.id(), &batch, fetched, now);
         term.last = Some(sequence);
         if !self.work.is_zero() {
             world.runtime.sleep(self.work.mul_f64(random.f64())).await;
@@ -570,7 +571,8 @@ impl Life {
     }
 
     async fn close(&self) {
-        let limit = self.config.retry_timeout
+        // Swaps and reads are given up each by a time of its own, one after the other.
+        let limit = self.config.retry_timeout * 2
             + self.config.request_timeout
             + secs(6)
             + self.world.plan.lateness();

@@ -22,7 +22,8 @@
 //! | restart with memory of itself | consumers, by their database; a producer has none |
 //! | a future dropped at any await; callers who acknowledge wrongly | `producers`, `consumers` |
 //! | two consumers racing to start; two collectors | `consumers` |
-//! | skew, drift, jumps, frozen clocks, timers late | `clocks` |
+//! | skew, drift, jumps, frozen clocks, timers early and late | `clocks` |
+//! | tasks that are ready run in any order | `plan` |
 //! | what operators do; foreign keys and nested queues | `operators` |
 //! | IO error; torn write; an fsync that lies | [`Trouble::Fail`]; the local directory's own tests |
 //! | producer faster than the store; consumer stopped; a thousand producers | `plan` |

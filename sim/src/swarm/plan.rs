@@ -162,7 +162,8 @@ pub(crate) struct ClockPlan {
     pub(crate) freezes: bool,
     /// Machines are suspended: their monotonic clock does not count it.
     pub(crate) suspends: bool,
-    /// How late timers are at the most.
+    /// How early and how late timers are at the most.
+    pub(crate) timers_early: Duration,
     pub(crate) timers_late: Duration,
 }
 
@@ -204,6 +205,10 @@ pub(crate) struct Plan {
     pub(crate) ack_rest: Duration,
     /// Some producers compress. It is dear: every batch takes a context of its own.
     pub(crate) zstd: bool,
+    /// How long work takes that is given to another thread.
+    pub(crate) cpu_delay: Duration,
+    /// Tasks that are ready run in any order.
+    pub(crate) shuffles: bool,
     /// When an operator comes, from the beginning of the unkind time to its end.
     pub(crate) operators_come: (f64, f64),
     /// How long the database takes for a batch at the most, whatever the consumer draws.
@@ -270,6 +275,8 @@ impl Plan {
             acks_in_a_row: 1,
             ack_rest: Duration::ZERO,
             zstd: one_in(random, 10),
+            cpu_delay: ms(random.u64(0..5)),
+            shuffles: one_in(random, 3),
             operators_come: (0.2, 0.8),
             work: Duration::ZERO,
             prefix: if one_in(random, 8) { STRANGE_PREFIX } else { PREFIX },
@@ -482,6 +489,7 @@ impl ClockPlan {
             jumps_back: one_in(random, 4),
             freezes: one_in(random, 6),
             suspends: one_in(random, 6),
+            timers_early: if one_in(random, 6) { ms(random.u64(1..300)) } else { Duration::ZERO },
             timers_late: if one_in(random, 4) { ms(random.u64(1..300)) } else { Duration::ZERO },
         }
     }

@@ -114,6 +114,8 @@ pub(crate) async fn touch(world: &Arc<World>) {
         let life = Arc::new(begin(world, &mut random));
         let Ok(Some(number)) = life.submit(&mut random, None).await else { continue };
         life.close().await;
+        // Its watcher is told in the same moment, and runs before or after this.
+        world.runtime.sleep(ms(1)).await;
         if world.oracles().outcome(number) == Some(Outcome::Durable) {
             return;
         }
@@ -338,6 +340,10 @@ impl Life {
     async fn end_well(self: Arc<Self>, callers: Vec<Join<()>>, random: &mut Random) {
         let world = &self.world;
         world.runtime.sleep(AFTERMATH).await;
+        // Who still sleeps has batches that are over, and what is submitted now would be among them.
+        while world.is_held(self.process.id()) {
+            world.runtime.sleep(secs(1)).await;
+        }
         for caller in callers {
             if world.within(world.plan.grace + secs(60), caller).await.is_none() {
                 world.violated(

@@ -5,8 +5,8 @@ use crate::{SimOptions, SimRuntime, guard};
 use super::options::{Load, Options};
 use super::plan::Plan;
 use super::report::{Failure, Report};
+use super::secs;
 use super::world::World;
-use super::{ms, secs};
 
 /// Runs the world of a seed to its end.
 ///
@@ -20,10 +20,7 @@ pub fn run(seed: u64, options: &Options) -> Result<Report, Box<Failure>> {
         Load::Long => (secs(60 * 24 * 60 * 60), 2_000_000_000),
         Load::Crowd => (secs(24 * 60 * 60), 200_000_000),
     };
-    // A world is made before its plan is drawn in it.
-    let cpu_delay = ms(SimRuntime::new(seed).random("cpu delay").u64(0..5));
     let limits = SimOptions {
-        cpu_delay,
         time_budget,
         step_budget,
         changes,
@@ -32,6 +29,8 @@ pub fn run(seed: u64, options: &Options) -> Result<Report, Box<Failure>> {
     };
     let runtime = SimRuntime::with_options(seed, limits);
     let plan = Plan::draw(&mut runtime.random("plan"), options.load);
+    runtime.set_cpu_delay(plan.cpu_delay);
+    runtime.set_shuffles(plan.shuffles);
     runtime.record(format_args!("{plan:?}"));
     let world = World::new(&runtime, plan, options);
     let ended = guard::catch(&format!("seed {seed}"), || runtime.block_on(world.run()));
@@ -56,9 +55,9 @@ pub fn run(seed: u64, options: &Options) -> Result<Report, Box<Failure>> {
 }
 
 fn report(world: &World) -> Report {
-    let (totals, submissions, epochs) = {
+    let (totals, submissions) = {
         let oracles = world.oracles();
-        (oracles.totals(), oracles.next_submission(), oracles.epoch())
+        (oracles.totals(), oracles.next_submission())
     };
     Report {
         hash: world.runtime.trace_hash(),
@@ -73,7 +72,7 @@ fn report(world: &World) -> Report {
         gaps: totals.gaps,
         unknown: totals.unknown,
         not_delivered: totals.not_delivered,
-        epochs,
+        epochs: totals.terms,
         collected: totals.collected,
         // Counted by who plants and counts.
         reached: Vec::new(),

@@ -198,7 +198,8 @@ impl Tap {
         if let Some(next) = next_sequence(&object.bytes) {
             self.know(&object.version, next);
         }
-        self.world.oracles().shown(self.process.id(), term, &object.bytes);
+        let now = self.world.runtime.elapsed();
+        self.world.oracles().shown(self.process.id(), term, &object.bytes, now);
     }
 }
 

@@ -254,11 +254,6 @@ impl World {
         }
     }
 
-    /// Whether a process is held at this moment.
-    pub(crate) fn is_held(&self, id: ProcessId) -> bool {
-        locked(&self.processes).get(&id).is_some_and(|known| known.held > 0)
-    }
-
     pub(crate) fn crash(&self, process: &Process) {
         let loops = self.plan.processes.crash_loops;
         self.active(match (self.is_producer(process.id()), loops) {
@@ -295,6 +290,11 @@ impl World {
             known.held += 1;
         }
         process.pause();
+    }
+
+    /// Whether somebody holds a process at this moment.
+    pub(crate) fn is_held(&self, id: ProcessId) -> bool {
+        locked(&self.processes).get(&id).is_some_and(|known| known.held > 0)
     }
 
     pub(crate) fn release(&self, process: &Process) {
@@ -444,6 +444,9 @@ impl World {
     async fn live(self: &Arc<Self>) {
         let rule = faults::install(self);
         self.observe();
+        if self.plan.shuffles {
+            self.active("shuffled-tasks");
+        }
         foreign::place_keys(self);
         let others = [
             self.begin(|world| async move { clocks::disturb(&world).await }),

@@ -1,5 +1,7 @@
 //! What consumers handed out, what was acknowledged, and what the database stored.
 
+use std::time::Duration;
+
 use buffer_core::Location;
 use buffer_driver::ConsumedBatch;
 
@@ -25,20 +27,30 @@ impl Oracles {
         life.fenced_by = None;
         life.handed.clear();
         life.acked = None;
+        self.totals.terms += 1;
     }
 
-    /// A process was shown a manifest. What was damaged on the way is not told here.
-    ///
-    /// `term` is in which of its terms it had asked: what answers an earlier one is not looked at any more.
-    pub(crate) fn shown(&mut self, process: ProcessId, term: u64, bytes: &bytes::Bytes) {
+    /// A process was shown a manifest that it asked for in this term. What was damaged on the way
+    /// is not told here. An answer to an earlier term tells the present one nothing.
+    pub(crate) fn shown(
+        &mut self,
+        process: ProcessId,
+        term: u64,
+        bytes: &bytes::Bytes,
+        now: Duration,
+    ) {
         let Some(seen) = RawManifest::read(bytes) else { return };
         let Some(life) = self.life(process) else { return };
         let known = (seen.first(), seen.next, seen.epoch);
         life.shown_empty |= seen.count == 0;
         if known.0 >= life.seen.0 && known.1 >= life.seen.1 && known.2 >= life.seen.2 {
             life.seen = known;
-            let is_fenced = life.term == term && life.epoch.is_some_and(|own| seen.epoch > own);
-            life.fenced_by = is_fenced.then_some(seen.epoch).or(life.fenced_by);
+            let fenced = life.term == term && life.epoch.is_some_and(|epoch| seen.epoch > epoch);
+            // Since when, if it was shown that before.
+            let since = life.fenced_by.map_or(now, |(_, since)| since);
+            if fenced {
+                life.fenced_by = Some((seen.epoch, since));
+            }
         }
     }
 
@@ -90,7 +102,13 @@ impl Oracles {
 
     /// A consumer handed a batch to its caller, who says so at once; or earlier, with `fetched`,
     /// when the caller took the descriptor and fetched the batch by itself.
-    pub(crate) fn handed_out(&mut self, process: ProcessId, batch: &ConsumedBatch, fetched: bool) {
+    pub(crate) fn handed_out(
+        &mut self,
+        process: ProcessId,
+        batch: &ConsumedBatch,
+        fetched: bool,
+        now: Duration,
+    ) {
         let sequence = batch.sequence;
         let Some(number) = self.check_place(process, batch) else { return };
         let Some(life) = self.life(process) else { return };
@@ -101,8 +119,10 @@ impl Oracles {
         if !in_order {
             self.violated(NoRepeats, format!("{process} handed out {sequence} out of order"));
         }
-        if let Some(by) = fenced_by
+        // What was handed out just before may reach its caller in the same instant.
+        if let Some((by, since)) = fenced_by
             && !fetched
+            && since < now
         {
             self.violated(Fencing, format!("{process}, fenced by {by}, handed out {sequence}"));
         }

@@ -65,13 +65,12 @@ impl Oracles {
     /// What producers asked for is bounded by what they achieved, and by what was done to them.
     fn check_budgets(&mut self) {
         let totals = self.totals;
-        let epochs = self.manifest.epoch;
         // Each of a crowd tries several times, also those that the store cannot serve in time.
         let (each, tried) = match self.rules.crowded {
             true => (45, totals.batches + totals.unknown + totals.not_delivered),
             false => (5, totals.batches),
         };
-        let most = tried * each + totals.faults * 8 + epochs * 2 + 100;
+        let most = tried * each + totals.faults * 8 + totals.raised * 2 + 100;
         if totals.producer_requests > most {
             let what = format!(
                 "{} requests of producers for {} batches and {} faults",

@@ -124,8 +124,8 @@ struct Life {
     /// How often it took over.
     term: u64,
     epoch: Option<u64>,
-    /// A higher epoch that it was shown.
-    fenced_by: Option<u64>,
+    /// A higher epoch that it was shown, and when.
+    fenced_by: Option<(u64, Duration)>,
     /// Handed out in this term and not acknowledged, in order.
     handed: VecDeque<u64>,
     /// The last that was acknowledged in this term.
@@ -218,6 +218,9 @@ pub(crate) struct Totals {
     /// Swaps that took effect on a manifest of ten entries or more.
     pub(crate) large_swaps: u64,
     pub(crate) swaps: u64,
+    /// How often a consumer took over, and how often one raised the epoch to that end.
+    pub(crate) terms: u64,
+    pub(crate) raised: u64,
     pub(crate) durable_entries: u64,
     pub(crate) batches: u64,
     pub(crate) listed_again: u64,

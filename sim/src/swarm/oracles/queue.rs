@@ -35,11 +35,6 @@ impl Oracles {
         self.manifest.count
     }
 
-    /// How often the queue changed hands.
-    pub(crate) const fn epoch(&self) -> u64 {
-        self.manifest.epoch
-    }
-
     /// Something took effect in the store.
     pub(crate) fn applied(&mut self, applied: &Applied) {
         let by = applied.request;
@@ -198,6 +193,7 @@ impl Oracles {
                 if raised {
                     self.owners.insert(after.2, by);
                     self.begins_term(by);
+                    self.totals.raised += 1;
                     if dequeued {
                         self.violated(Fencing, format!("{by} dequeued while it took over"));
                     }
