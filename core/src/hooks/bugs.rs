@@ -44,7 +44,7 @@ table! {
         // The consumer: its term.
         MissingManifestTakenForUnchanged => ("I6", "a consumer takes a manifest that is gone for one without news"),
         EpochAdoptedAfterUnknown => ("I9+I10+I6+I14+I2+I13", "an epoch counts as ours although its swap was not answered with success"),
-        DequeueWithoutEpochCheck => ("I9+I6+I2", "a consumer goes on dequeuing under the epoch of another"),
+        DequeueWithoutEpochCheck => ("I9+I6+I2+I13+I14", "a consumer goes on dequeuing under the epoch of another"),
         ZombieDequeue => ("I9+I6+I8+I12+I14+I2+I13+I11+I10+I4", "a fenced consumer puts its own old contents onto the version that it finds"),
         ResumeAtStored => ("I10+I5", "a consumer resumes at the stored sequence in place of after it"),
         // The consumer: acknowledgements.
@@ -84,7 +84,7 @@ table! {
         // The formats.
         FooterCountTrusted => ("I17+I3", "the list of records is made as long as the footer says, whatever is there"),
         RecordCountUnchecked => ("I17", "records past the count that the footer names are dropped without a word"),
-        SequenceOrderUnchecked => ("I17+I1+I8+I2+I13+I11+I9", "sequences of a manifest that repeat or descend are taken as they come"),
+        SequenceOrderUnchecked => ("I17+I1+I8+I2+I13+I11+I9+I4+I14+I6", "sequences of a manifest that repeat or descend are taken as they come"),
         // The driver.
         RequestsWaitForEver => ("I14+I9", "a request without an answer is waited for without end"),
         LocalSecondWriteFails => ("I14", "the local directory fails every swap but the first write"),
