@@ -306,7 +306,8 @@ impl Life {
                 3..=5 if self.world.plan.processes.misbehaves => self.misbehave(term).await,
                 // Whoever takes descriptors fetches by himself.
                 6 if unkind && !matches!(self.style, Style::Descriptors(_)) => {
-                    if !self.call_twice(term, random).await {
+                    let goes_on = self.call_twice(term, random).await;
+                    if !goes_on {
                         return false;
                     }
                 }

@@ -440,7 +440,8 @@ fn draw_profile(random: &mut Random, theme: Theme) -> Profile {
         _ => Profile::LOCAL,
     };
     // Few keys fit on a page, so that listings have several.
-    Profile { page_size: random.usize(3..100), ..profile }
+    let most = if random.bool() { 12 } else { 100 };
+    Profile { page_size: random.usize(3..most), ..profile }
 }
 
 fn draw_latency(random: &mut Random, hurries: bool) -> Latency {

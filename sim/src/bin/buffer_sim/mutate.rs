@@ -53,8 +53,8 @@ pub(crate) struct Options {
 enum Found {
     /// A seed, by what did not hold there; whether it goes through with the named oracles off.
     Seed { first: u64, failure: Box<Failure>, unseen: Result<(), Box<Failure>> },
-    /// A scenario, because no world has what it is about.
-    Scenario { name: &'static str },
+    /// A scenario, and why no seed.
+    Scenario { name: &'static str, why: &'static str },
     /// Nothing.
     Nothing,
 }
@@ -73,7 +73,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     say!("{:<width$}  {:>10}  caught by", "bug", "first seed");
     let mut counts = Counts::default();
     for bug in bugs {
-        let found = look_for(bug, most, jobs);
+        let found = look_for(bug, most, jobs, options.fast);
         let seed = if let Found::Seed { first, .. } = &found { Some(*first) } else { None };
         say!("{:<width$}  {}", bug.name(), counts.add(bug, &found));
         if let (Some(seed), Some(bug)) = (seed, options.bug) {
@@ -90,21 +90,30 @@ fn named(bug: Bug) -> BTreeSet<Invariant> {
     words.filter_map(|word| word.parse().ok()).collect()
 }
 
-fn look_for(bug: Bug, most: u64, jobs: usize) -> Found {
+fn look_for(bug: Bug, most: u64, jobs: usize, is_fast: bool) -> Found {
     let names = named(bug);
     if OUTSIDE_OF_WORLDS.contains(&bug) {
-        let with_bug = Scenario::all().iter().filter(|it| it.planted.contains(&bug));
-        let mut failing = with_bug.filter(|it| it.fails_when_planted(bug).is_some());
-        return failing.next().map_or(Found::Nothing, |it| Found::Scenario { name: it.name });
+        return look_in_scenarios(bug, "no world has what it is about");
     }
     let like = Token { bug: Some(bug), ..Token::default() };
-    let Some((first, failure)) = first_failure(&like, 0..most, jobs) else { return Found::Nothing };
+    let Some((first, failure)) = first_failure(&like, 0..most, jobs) else {
+        return match is_fast {
+            true => look_in_scenarios(bug, "it needs more seeds than these"),
+            false => Found::Nothing,
+        };
+    };
     let unseen = Token { without: names, ..like };
     let unseen = match first_failure(&unseen, first..first + UNSEEN, jobs) {
         None => Ok(()),
         Some((_, failure)) => Err(failure),
     };
     Found::Seed { first, failure, unseen }
+}
+
+fn look_in_scenarios(bug: Bug, why: &'static str) -> Found {
+    let with_bug = Scenario::all().iter().filter(|it| it.planted.contains(&bug));
+    let mut failing = with_bug.filter(|it| it.fails_when_planted(bug).is_some());
+    failing.next().map_or(Found::Nothing, |it| Found::Scenario { name: it.name, why })
 }
 
 /// The lowest seed that fails, whichever thread finds one first.
@@ -150,12 +159,12 @@ impl Counts {
                 let by = bug.caught_by();
                 format!("{:>10}  NOT FOUND; it should be by {by}", "-")
             }
-            Found::Scenario { name } => {
+            Found::Scenario { name, why } => {
                 self.found += 1;
                 self.by_scenario += 1;
                 self.as_named += 1;
                 self.let_through += 1;
-                format!("{:>10}  scenario {name}; no world has what it is about", "-")
+                format!("{:>10}  scenario {name}; {why}", "-")
             }
             Found::Seed { first, failure, unseen } => {
                 self.found += 1;

@@ -17,11 +17,12 @@ const SWAPS_REMEMBERED: usize = 64;
 /// How many requests in a row about one thing one process may see fail within a second.
 const FAILURES_A_SECOND: usize = 10;
 
-/// How often a process may list one batch at a time with others ready, or go on at once after a conflict.
+/// How often in a row a process may go on at once after a conflict.
 const FORGIVEN: u32 = 3;
 
-/// A wait of less than this is none.
-const NO_WAIT: Duration = Duration::from_micros(10);
+/// How often in a row it may list one batch with others ready: they are named
+/// in the order in which they were encoded, which may differ from their own.
+const ALONE: u32 = 6;
 
 /// How long a failed upload rests at the least before it is tried again.
 const UPLOAD_REST: Duration = Duration::from_millis(20);
@@ -119,7 +120,10 @@ impl Oracles {
             Asked::ReadManifest | Asked::Swap => spending.conflict.take(),
             Asked::Put | Asked::ReadBatch | Asked::List | Asked::Delete => None,
         };
-        spending.restless += u32::from(after_conflict.is_some_and(|at| now - at < NO_WAIT));
+        // However short a wait is drawn, it takes time.
+        if let Some(at) = after_conflict {
+            spending.restless = if now == at { spending.restless + 1 } else { 0 };
+        }
         let is_restless = spending.restless >= FORGIVEN;
         // A caller is told of a batch that was given up at that instant, and maybe after this.
         let crowded = spending.crowded.filter(|(since, _)| *since < now && !spending.has_given_up);
@@ -253,7 +257,7 @@ impl Oracles {
         let was_ready = next.is_some_and(|(_, stored)| stored.is_some_and(|stored| stored < since));
         spending.alone = if was_ready { spending.alone + 1 } else { 0 };
         let in_order = !spending.has_given_up && !spending.reordered;
-        if spending.alone >= FORGIVEN && in_order {
+        if spending.alone >= ALONE && in_order {
             let what = format!("{process} lists {alone} alone, with others ready");
             self.violated(BoundedRequests, what);
         }
