@@ -489,7 +489,8 @@ impl Life {
         let now = world.runtime.elapsed();
         world.oracles().handed_out(self.process.id(), &batch, fetched, now);
         term.last = Some(sequence);
-        if !self.work.is_zero() {
+        // Once all is well the database keeps up.
+        if !self.work.is_zero() && (world.is_unkind() || !world.plan.is_long()) {
             world.runtime.sleep(self.work.mul_f64(random.f64())).await;
         }
         if !world.database().store(term.epoch, sequence) {
@@ -513,7 +514,7 @@ impl Life {
         } else {
             for sequence in all {
                 // Who is in no hurry lets each of them be dequeued by itself.
-                if self.world.plan.is_long() {
+                if self.world.plan.is_long() && self.world.is_unkind() {
                     let rest = self.world.plan.ack_rest.mul_f64(random.f64());
                     self.world.runtime.sleep(rest).await;
                 }

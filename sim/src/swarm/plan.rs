@@ -316,7 +316,7 @@ impl Plan {
         let Self { faults, processes, profile, .. } = self;
         // Few requests are about processes that begin or end.
         let (producer_life, consumer_life) =
-            (processes.producer_life * 12, processes.consumer_life * 12);
+            (processes.producer_life * 40, processes.consumer_life * 40);
         let rarely = if profile.one_write_a_second { 4 } else { 1 };
         Self {
             theme: self.theme.at_length(),
@@ -506,10 +506,11 @@ impl FaultPlan {
             *from = from.mul_f64(later);
             *until = *from + lasts;
         }
-        // Collectors have the time to meet what is rare.
-        for kind in Kind::ALL.into_iter().filter(|kind| is_of_collector(*kind)) {
+        // There is time to meet what is rare; a collector of a short world sends few requests, and meets it at most of them.
+        for kind in Kind::ALL {
+            let seldom = if is_of_collector(kind) { 4 } else { 2 };
             for (until, _) in &mut self.chances[kind as usize] {
-                *until /= 4;
+                *until /= seldom;
             }
         }
         self
