@@ -64,7 +64,7 @@ table! {
         // The collector: what it may not delete.
         CollectByAgeAlone => ("I12+I1+I14+I2+I13", "what is older than the grace period is deleted, listed or not"),
         CollectByTwoReadings => ("I12+I1", "what is listed is asked of a cycle's first reading, and the time of its last one"),
-        CollectByCachedManifest => ("I13+I12+I1", "what is listed is asked of the first manifest that the collector read, for ever"),
+        CollectByCachedManifest => ("I13+I12+I1+I14", "what is listed is asked of the first manifest that the collector read, for ever"),
         CollectByWallClock => ("I12+I1+I14+I2+I13", "the time is that of the collector's own wall clock, not that of the manifest"),
         CollectWithoutGrace => ("I12+I1+I14", "what is not listed is deleted as soon as it is older than the manifest"),
         ForeignKeysCollected => ("I12", "objects under the prefix that are no batches are deleted as well"),
@@ -84,7 +84,7 @@ table! {
         // The formats.
         FooterCountTrusted => ("I17+I3", "the list of records is made as long as the footer says, whatever is there"),
         RecordCountUnchecked => ("I17", "records past the count that the footer names are dropped without a word"),
-        SequenceOrderUnchecked => ("I17+I1+I8+I2+I13+I11+I9+I4+I14+I6", "sequences of a manifest that repeat or descend are taken as they come"),
+        SequenceOrderUnchecked => ("I17+I1+I8+I2+I13+I11+I9+I4+I14+I6+I10", "sequences of a manifest that repeat or descend are taken as they come"),
         // The driver.
         RequestsWaitForEver => ("I14+I9", "a request without an answer is waited for without end"),
         LocalSecondWriteFails => ("I14", "the local directory fails every swap but the first write"),
