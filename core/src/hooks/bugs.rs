@@ -64,7 +64,7 @@ table! {
         // The collector: what it may not delete.
         CollectByAgeAlone => ("I12+I1+I14+I2+I13", "what is older than the grace period is deleted, listed or not"),
         CollectByTwoReadings => ("I12+I1", "what is listed is asked of a cycle's first reading, and the time of its last one"),
-        CollectByCachedManifest => ("I13+I12+I1+I14", "what is listed is asked of the first manifest that the collector read, for ever"),
+        CollectByCachedManifest => ("I13+I12+I1+I14+I2", "what is listed is asked of the first manifest that the collector read, for ever"),
         CollectByWallClock => ("I12+I1+I14+I2+I13", "the time is that of the collector's own wall clock, not that of the manifest"),
         CollectWithoutGrace => ("I12+I1+I14", "what is not listed is deleted as soon as it is older than the manifest"),
         ForeignKeysCollected => ("I12", "objects under the prefix that are no batches are deleted as well"),
