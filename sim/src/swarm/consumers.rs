@@ -264,7 +264,7 @@ impl Life {
                 }
             }
             let unkind = self.world.is_unkind();
-            match random.u32(..40) {
+            match random.u32(..self.world.plan.whims) {
                 0 => {
                     let _told = self.dropping("flush", random, self.consumer.flush()).await;
                 }
