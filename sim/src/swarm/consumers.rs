@@ -293,7 +293,7 @@ impl Life {
                 }
             }
             let unkind = self.world.is_unkind();
-            match random.u32(..40) {
+            match random.u32(..self.world.plan.whims) {
                 0 | 7..=9 => {
                     let _told = self.dropping("flush", random, self.consumer.flush()).await;
                 }

@@ -199,6 +199,8 @@ pub(crate) struct Plan {
     pub(crate) crowded: bool,
     /// How many submissions a caller makes in a row at the most.
     pub(crate) burst: u32,
+    /// A consumer's caller flushes, closes, takes over again, each once in so many batches.
+    pub(crate) whims: u32,
     /// How many batches a consumer's caller holds before it acknowledges them, at the least.
     pub(crate) acks_in_a_row: usize,
     /// How long that caller rests between two acknowledgements at the most.
@@ -272,6 +274,7 @@ impl Plan {
             most_listed: random.u64(15..150),
             crowded: false,
             burst: 7,
+            whims: 40,
             acks_in_a_row: 1,
             ack_rest: Duration::ZERO,
             zstd: one_in(random, 10),
@@ -316,7 +319,7 @@ impl Plan {
         let Self { faults, processes, profile, .. } = self;
         // Few requests are about processes that begin or end.
         let (producer_life, consumer_life) =
-            (processes.producer_life * 40, processes.consumer_life * 40);
+            (processes.producer_life * 12, processes.consumer_life * 40);
         let rarely = if profile.one_write_a_second { 4 } else { 1 };
         Self {
             theme: self.theme.at_length(),
@@ -336,6 +339,7 @@ impl Plan {
             most_listed: 40 + self.most_listed / 6,
             work: ms(1500) * rarely,
             acks_in_a_row: 20,
+            whims: 1000,
             ack_rest: ms(400) * rarely * rarely,
             faults: faults.at_length(self.unkind),
             processes: ProcessPlan { producer_life, consumer_life, ..processes },
