@@ -345,7 +345,7 @@ impl Producer {
         let mut submission = Submission { entries, metadata };
         let mut has_waited = false;
         loop {
-            let turn = has_waited.then_some(Turn(&self.engine));
+            let turn = has_waited.then(|| Turn(&self.engine));
             self.engine.make_way().await;
             mem::forget(turn);
             let submitted = self.engine.with(|role, now| {

@@ -253,7 +253,7 @@ mod tests {
     fn a_changed_decision_is_another_world() {
         let hash = |token: &Token| token.run(false).map(|it| it.hash).map_err(|it| it.what);
         let plain = Token::new(7);
-        let change = Change { index: 100, value: u64::MAX / 3 };
+        let change = Change { index: 40, value: u64::MAX / 3 + 1 };
         let changed = Token { changes: vec![change], ..plain.clone() };
         assert_ne!(hash(&changed), hash(&plain));
         assert_eq!(hash(&changed), hash(&changed.to_string().parse().expect("it is a token")));
