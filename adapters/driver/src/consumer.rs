@@ -227,7 +227,8 @@ impl Consumer {
     /// Takes over the queue: fences whoever consumed it before.
     ///
     /// `last` is the last sequence that was consumed, as the database stored
-    /// it; `None` starts at the first batch that is listed. Dropping the call
+    /// it; `None` starts at the first batch that is listed. What is listed up
+    /// to `last` counts as acknowledged, and is dequeued. Dropping the call
     /// does not stop it: the queue may change hands all the same.
     ///
     /// # Errors

@@ -62,9 +62,11 @@ impl Dequeue {
         }
     }
 
-    /// The consumer took over a queue that begins at `first`.
-    pub(super) fn start(&mut self, first: Sequence) {
-        *self = Self { target: first, dequeued: first, ..Self::new() };
+    /// The consumer took over a queue that begins at `first`, and goes on at `from`: what
+    /// lies between is stored by its caller's word, and dequeued like what is acknowledged.
+    pub(super) fn start(&mut self, now: Now, first: Sequence, from: Sequence) {
+        let first_ack = (from > first).then_some(now.monotonic);
+        *self = Self { target: from, dequeued: first, first_ack, ..Self::new() };
     }
 
     pub(super) fn handed_out(&mut self, sequence: Sequence) {

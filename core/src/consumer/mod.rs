@@ -42,7 +42,8 @@ use crate::types::{Epoch, Location, Sequence};
 /// Where a consumer takes up a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Resume {
-    /// The last sequence that the caller has consumed; `None` starts at the first batch that is listed.
+    /// The last sequence that the caller has consumed: it and all before it count as acknowledged.
+    /// `None` starts at the first batch that is listed.
     pub last: Option<Sequence>,
     /// Go on although batches after `last` were dequeued: they are lost to this caller.
     pub accept_gap: bool,

@@ -553,7 +553,8 @@ impl Consumer {
         };
         crate::sometimes!(ResumedInside, from > first);
         self.ahead = raised.without_before(from);
-        self.dequeue.start(first);
+        let stored_until = if crate::planted!(StoredNotDequeued) { first } else { from };
+        self.dequeue.start(now, first, stored_until);
         self.collector.start(now, &self.config);
         for (sequence, location) in raised.locations_from(first) {
             if sequence >= from {

@@ -46,6 +46,7 @@ table! {
         EpochAdoptedAfterUnknown => ("I9+I10+I6+I14+I2+I13", "an epoch counts as ours although its swap was not answered with success"),
         DequeueWithoutEpochCheck => ("I9+I6+I2+I13+I14", "a consumer goes on dequeuing under the epoch of another"),
         ZombieDequeue => ("I9+I6+I8+I12+I14+I2+I13+I11+I10+I4", "a fenced consumer puts its own old contents onto the version that it finds"),
+        StoredNotDequeued => ("I14", "a consumer that resumes leaves what its caller has stored in the manifest"),
         ResumeAtStored => ("I10+I5", "a consumer resumes at the stored sequence in place of after it"),
         // The consumer: acknowledgements.
         FirstAckUnchecked => ("I11+I5", "the first acknowledgement of a consumer may name what was never handed out"),

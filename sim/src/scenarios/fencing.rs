@@ -211,6 +211,43 @@ pub(super) fn a_resume_that_does_not_fit_is_refused_unless_accepted() {
     });
 }
 
+/// Two consumers, of which the first stored everything and died before it dequeued. The second
+/// resumes after the last sequence, nothing comes any more, and its flush left the queue as it
+/// was: three batches listed for ever, and never collected. So the demo failed when the first consumer was fast.
+pub(super) fn what_the_database_has_is_dequeued_by_who_resumes_after_it() {
+    let queue = Queue::new(1);
+    let producer = queue.producer(&one_by_one());
+    queue.runtime.block_on(async {
+        for number in 0..3 {
+            produce(&producer, number.to_string()).await;
+        }
+        producer.flush().await.expect("all is well");
+        let first = queue.consumer(&ConsumerConfig::default());
+        first.initialize(None).await.expect("it is free");
+        for sequence in 0..3 {
+            let batch = first.next_batch().await.expect("all is well").expect("there is more");
+            assert_eq!(batch.sequence, sequence);
+        }
+        for flushes in [true, false] {
+            let consumer = queue.consumer(&ConsumerConfig::default());
+            // Of what is left, all but the last; and then that.
+            let last = if flushes { 1 } else { 2 };
+            consumer.initialize(Some(last)).await.expect("the sequence fits");
+            let before = queue.runtime.elapsed();
+            if flushes {
+                consumer.flush().await.expect("it is the owner");
+                assert!(queue.runtime.elapsed() - before < secs(1), "a flush does it at once");
+            } else {
+                queue.runtime.sleep(ConsumerConfig::default().dequeue_interval * 2).await;
+            }
+            assert_eq!(queue.manifest().first_sequence(), Sequence(last + 1));
+            let error = consumer.ack(last).await.expect_err("it was never handed out");
+            assert!(matches!(error, AckError::Refused(_)), "{error}");
+        }
+        assert!(queue.manifest().is_empty());
+    });
+}
+
 /// Goal: a flush that is under way when its consumer is initialized again gets an answer.
 pub(super) fn a_flush_does_not_outwait_its_term() {
     let queue = Queue::new(1);

@@ -94,6 +94,8 @@ macro_rules! each_scenario {
                 "A fenced consumer finds a batch missing, and says that it is fenced.",
             fencing::a_resume_that_does_not_fit_is_refused_unless_accepted() []
                 "A stored sequence that the queue never reached, or that it has dequeued past.",
+            fencing::what_the_database_has_is_dequeued_by_who_resumes_after_it() [StoredNotDequeued]
+                "A consumer resumes after the last batch, which the one before it did not dequeue.",
             fencing::a_flush_does_not_outwait_its_term() []
                 "A consumer is initialized again while a flush is under way.",
             outages::an_outage_past_the_deadline_is_told_apart() []

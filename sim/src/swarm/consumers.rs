@@ -184,6 +184,7 @@ impl Life {
         if self.world.plan.processes.misbehaves && self.world.is_unkind() && random.u32(..8) == 0 {
             self.world.active("closed-while-taking-over");
             let resume = Resume { last: self.world.database().last(), ..Resume::default() };
+            self.world.oracles().resumes(self.process.id(), resume.last);
             let taking_over = self.consumer.initialize_with(resume);
             let _both = future::zip(taking_over, self.close()).await;
             return;
@@ -211,10 +212,8 @@ impl Life {
         loop {
             let last = if is_lost { None } else { world.database().last() };
             let over = world.queue_was_changed();
-            if over {
-                world.oracles().starts_over(self.process.id());
-            }
             let resume = Resume { last, accept_gap: over, accept_reset: over };
+            world.oracles().resumes(self.process.id(), last);
             let taking_over = TakingOver::begin(world);
             let result = self.consumer.initialize_with(resume).await;
             drop(taking_over);

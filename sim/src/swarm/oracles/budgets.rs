@@ -57,6 +57,8 @@ pub(super) struct Spending {
     fetches: usize,
     /// When a consumer last read the manifest.
     reads: VecDeque<Duration>,
+    /// Pages that a collector listed and has not read the manifest for.
+    pages: u32,
     /// When a collector last began to list.
     listed_anew: Option<Duration>,
     /// How often it raised the epoch.
@@ -75,6 +77,13 @@ pub(super) struct Spending {
     failures: VecDeque<Duration>,
     /// The same for each batch.
     failed_uploads: Map<Location, VecDeque<Duration>>,
+}
+
+impl Spending {
+    /// What was fetched for an earlier term is not waited for.
+    pub(super) const fn forget_fetches(&mut self) {
+        self.fetches = 0;
+    }
 }
 
 fn too_hasty(failures: &mut VecDeque<Duration>, now: Duration) -> bool {
@@ -187,6 +196,11 @@ impl Oracles {
                     self.violated_without_excuse(Sequences, what);
                     return;
                 }
+                // A collector reads it once for each page.
+                if let Some(pages) = spending.pages.checked_sub(1) {
+                    spending.pages = pages;
+                    return;
+                }
                 spending.reads.push_back(now);
                 if spending.reads.len() > READS_A_SECOND {
                     let first = spending.reads.pop_front().unwrap_or(now);
@@ -196,14 +210,16 @@ impl Oracles {
                     }
                 }
             }
-            Asked::Put | Asked::Swap | Asked::List | Asked::Delete => {}
+            Asked::List => spending.pages += 1,
+            Asked::Put | Asked::Swap | Asked::Delete => {}
         }
     }
 
-    /// A consumer takes over, maybe from itself: what it fetched before is not waited for.
+    /// A consumer takes over, maybe from itself.
     pub(super) fn begins_term(&mut self, process: ProcessId) {
         if let Some(life) = self.life(process) {
-            (life.spending.fetches, life.spending.listed_anew) = (0, None);
+            life.spending.forget_fetches();
+            life.spending.listed_anew = None;
             life.spending.terms += 1;
         }
     }

@@ -14,6 +14,17 @@ use crate::swarm::Invariant::{
 use crate::swarm::exemption::Exemption;
 
 impl Oracles {
+    /// A consumer begins to take over, and is to resume after what the database has: that is
+    /// acknowledged, unless the queue never got there. Beside that it takes the queue as it finds it.
+    pub(crate) fn resumes(&mut self, process: ProcessId, last: Option<u64>) {
+        let last = last.filter(|last| *last < self.manifest.next);
+        if let Some(life) = self.life(process) {
+            life.resumed = last;
+            (life.seen, life.missing) = ((0, 0, 0), 0);
+            life.spending.forget_fetches();
+        }
+    }
+
     /// A consumer took over under this epoch.
     pub(crate) fn initialized(&mut self, process: ProcessId, epoch: u64) {
         let owner = self.owners.get(&epoch).copied();
@@ -26,7 +37,7 @@ impl Oracles {
         life.epoch = Some(epoch);
         life.fenced_by = None;
         life.handed.clear();
-        life.acked = None;
+        life.acked = life.resumed;
         self.totals.terms += 1;
     }
 
@@ -40,10 +51,13 @@ impl Oracles {
         now: Duration,
     ) {
         let Some(seen) = RawManifest::read(bytes) else { return };
+        // A stale answer from before an operator came by: the queue is no more what it shows.
+        let present = &self.manifest;
+        let is_past = seen.next > present.next || seen.epoch > present.epoch;
         let Some(life) = self.life(process) else { return };
         let known = (seen.first(), seen.next, seen.epoch);
         life.shown_empty |= seen.count == 0;
-        if known.0 >= life.seen.0 && known.1 >= life.seen.1 && known.2 >= life.seen.2 {
+        if !is_past && known.0 >= life.seen.0 && known.1 >= life.seen.1 && known.2 >= life.seen.2 {
             life.seen = known;
             let fenced = life.term == term && life.epoch.is_some_and(|epoch| seen.epoch > epoch);
             // Since when, if it was shown that before.
@@ -72,13 +86,6 @@ impl Oracles {
     pub(crate) fn knows_written(&mut self, process: ProcessId) {
         if let Some(life) = self.life(process) {
             (life.seen, life.missing) = (life.written, 0);
-        }
-    }
-
-    /// A consumer takes over whatever it finds, on its caller's word.
-    pub(crate) fn starts_over(&mut self, process: ProcessId) {
-        if let Some(life) = self.life(process) {
-            (life.seen, life.missing) = ((0, 0, 0), 0);
         }
     }
 

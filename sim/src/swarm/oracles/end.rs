@@ -10,6 +10,7 @@ impl Oracles {
     pub(crate) fn end(&mut self, is_alive: impl Fn(ProcessId) -> bool) {
         self.check_outcomes(is_alive);
         self.check_delivered();
+        self.check_drained();
         self.check_orphans();
         self.check_budgets();
     }
@@ -38,6 +39,17 @@ impl Oracles {
         });
         if let Some((number, _)) = lost {
             self.violated(NoLoss, format!("{number} is durable, and was not delivered"));
+        }
+    }
+
+    /// What the database has is not listed any more. A repeat at the end of the queue stays until a later batch comes.
+    fn check_drained(&mut self) {
+        let listed = self.manifest.first()..self.manifest.next;
+        let batches = listed.filter_map(|place| self.batches.get(self.place(place)?));
+        let mut left = batches.filter(|it| it.places.len() == 1 && it.stored.is_some() && !it.lost);
+        if let Some(batch) = left.next() {
+            let what = format!("{} is stored, and is still listed", batch.location);
+            self.violated(Liveness, what);
         }
     }
 

@@ -130,6 +130,8 @@ struct Life {
     handed: VecDeque<u64>,
     /// The last that was acknowledged in this term.
     acked: Option<u64>,
+    /// The last that its caller had when it began to take over.
+    resumed: Option<u64>,
     spending: Spending,
 }
 
@@ -294,6 +296,7 @@ impl Oracles {
             fenced_by: None,
             handed: VecDeque::new(),
             acked: None,
+            resumed: None,
             spending: Spending::default(),
         });
     }

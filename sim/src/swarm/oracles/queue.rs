@@ -210,7 +210,8 @@ impl Oracles {
             let what = format!("{by} dequeued under epoch {}, which is of {owner:?}", after.2);
             return self.violated(Fencing, what);
         }
-        let acked = self.life(by).and_then(|life| life.acked);
+        // Whoever resumed may dequeue before its caller is told that it took over.
+        let acked = self.life(by).and_then(|life| life.acked.max(life.resumed));
         if acked.is_none_or(|acked| after.0 > acked + 1) {
             let what = format!("{by} dequeued all before {}, acknowledged is {acked:?}", after.0);
             self.violated(Acks, what);
@@ -236,7 +237,10 @@ impl Oracles {
         let age = base_modified - self.batches[number].uploaded;
         let grace = i64::try_from((self.rules.grace + self.rules.time_grain).as_millis());
         let late = grace.is_ok_and(|grace| age > grace);
-        if late && !foreign && !self.is_exempt(Exemption::FrozenClocks) {
+        if late && foreign {
+            // Nothing protects it: a deletion that was decided before may still come.
+            self.batches[number].lost = true;
+        } else if late && !self.is_exempt(Exemption::FrozenClocks) {
             let what = format!("{by} listed {location} when it could have been collected");
             self.violated(SafeCollection, what);
         }
