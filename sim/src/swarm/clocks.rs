@@ -1,9 +1,10 @@
 //! What is wrong with clocks and timers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Process;
+use crate::{Process, ProcessId};
 
 use super::exemption::Exemption;
 use super::plan::Theme;
@@ -53,6 +54,7 @@ pub(crate) async fn disturb(world: &Arc<World>) {
         return;
     }
     let mut random = world.fork("disturbances");
+    let mut lost = LostTime::default();
     loop {
         world.rest(ms(random.u64(500..8000))).await;
         if !world.is_unkind() {
@@ -69,12 +71,15 @@ pub(crate) async fn disturb(world: &Arc<World>) {
             }
             1 if clocks.jumps_back => {
                 world.active("jump-back");
+                lost.by_wall(world, victim, by);
                 victim.clock().jump_back(by);
             }
             2 if clocks.freezes => {
                 world.active("frozen-wall-clock");
+                let duration = ms(random.u64(100..20_000));
+                lost.by_wall(world, victim, duration);
                 victim.clock().freeze();
-                world.rest(ms(random.u64(100..20_000))).await;
+                world.rest(duration).await;
                 victim.clock().thaw();
             }
             3 if freezes_both => {
@@ -95,6 +100,7 @@ pub(crate) async fn disturb(world: &Arc<World>) {
                 // The wall clock goes on.
                 let most = u64::try_from(world.plan.grace.as_millis()).expect("it is short") * 2;
                 let duration = ms(random.u64(100..most));
+                lost.by_monotonic(world, victim, duration);
                 victim.freeze_monotonic();
                 world.hold(victim);
                 world.runtime.sleep(duration).await;
@@ -102,6 +108,31 @@ pub(crate) async fn disturb(world: &Arc<World>) {
                 world.release(victim);
             }
             _ => {}
+        }
+    }
+}
+
+/// How much time each process's clocks have not counted: the monotonic one, and that of the wall.
+///
+/// A process is within the promise as long as one of them counts on: one that was
+/// suspended and whose wall clock was set back as well may take what is old for young.
+#[derive(Default)]
+struct LostTime(BTreeMap<ProcessId, (Duration, Duration)>);
+
+impl LostTime {
+    fn by_monotonic(&mut self, world: &World, victim: &Process, duration: Duration) {
+        self.add(world, victim, (duration, Duration::ZERO));
+    }
+
+    fn by_wall(&mut self, world: &World, victim: &Process, duration: Duration) {
+        self.add(world, victim, (Duration::ZERO, duration));
+    }
+
+    fn add(&mut self, world: &World, victim: &Process, more: (Duration, Duration)) {
+        let (monotonic, wall) = self.0.entry(victim.id()).or_default();
+        (*monotonic, *wall) = (*monotonic + more.0, *wall + more.1);
+        if (*monotonic).min(*wall) >= world.plan.grace / 2 {
+            world.exempt(Exemption::FrozenClocks);
         }
     }
 }

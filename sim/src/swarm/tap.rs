@@ -12,7 +12,7 @@ use buffer_core::{
     Condition, ListCursor, ListPage, Location, ReadOutcome, Rope, Sequence, UnixMillis, Version,
     WriteOutcome,
 };
-use buffer_driver::{BoxFuture, Store, StoreFailure};
+use buffer_driver::{BoxFuture, Runtime as _, Store, StoreFailure};
 use bytes::Bytes;
 
 use super::doom::{Doom, Fate, When};
@@ -90,7 +90,9 @@ impl Tap {
     /// Young or not at all: each batch that a new swap lists was uploaded
     /// less than half of the grace period ago. The same swap may be sent again at any age.
     fn note(&self, location: &Location, payload: &Rope, condition: &Condition) {
-        let now = (self.world.runtime.elapsed(), self.process.clock().unix_millis());
+        let elapsed = self.world.runtime.elapsed();
+        // By its own clocks: what neither of them counts it cannot know.
+        let now = (self.process.monotonic().since_origin(), self.process.clock().unix_millis());
         let mut sent = self.sent();
         if location.as_str().ends_with(".batch") {
             sent.uploads.entry(location.clone()).or_insert(now);
@@ -107,7 +109,7 @@ impl Tap {
             }
             drop(sent);
             if let Some((_, earlier)) = earlier {
-                self.world.oracles().uploads_again(self.process.id(), &earlier, now.0);
+                self.world.oracles().uploads_again(self.process.id(), &earlier, elapsed);
             }
             return;
         }
