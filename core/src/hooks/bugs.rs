@@ -1,6 +1,8 @@
 //! The bugs that can be planted.
 //!
-//! The first field of each names what catches it, the most direct first.
+//! The first field of each begins with the invariant that it breaks, and that catches it; those that follow from
+//! there are broken in consequence, and may show earlier in a run. With the consequences not looked at the first
+//! one catches it still; with none of them looked at nothing does.
 
 table! {
     /// Bugs that can be planted, each a change of one line.
@@ -8,11 +10,11 @@ table! {
         // The producer: what became of a swap.
         AppendTwiceAfterConflict => ("I5", "after a conflict nobody looks whether it was our own swap, and its batches are listed again"),
         TimeoutTakenForFailure => ("I4", "a swap that timed out is told as not delivered, and lands"),
-        TimeoutTakenForSuccess => ("I4+I1+I2", "a swap that timed out is told as durable"),
+        TimeoutTakenForSuccess => ("I1+I4+I2", "a swap that timed out is told as durable"),
         SettledBeforeSwap => ("I1+I4+I2+I13", "batches are told durable when their swap is sent"),
         OnlyFirstOfGroupLookedFor => ("I5", "of a group that was swapped together only the first is looked for"),
-        JudgeOffByOne => ("I4+I10", "case 3 is believed one place too far: a dequeued swap counts as one that did not happen"),
-        MayStillTakenAsDidNot => ("I4+I1+I5+I2", "a swap that may still land is taken for one that did not happen"),
+        JudgeOffByOne => ("I10+I4", "case 3 is believed one place too far: a dequeued swap counts as one that did not happen"),
+        MayStillTakenAsDidNot => ("I1+I4+I5+I2", "a swap that may still land is taken for one that did not happen"),
         ReuploadInCase2 => ("I10+I5", "a batch whose swap may still land is uploaded and listed under a new name"),
         ReuploadInCase4 => ("I10+I5+I4", "a batch of which version 1 cannot tell is uploaded and listed under a new name"),
         FailedSaidInCase2 => ("I4", "a batch that is given up while its swap may still land is told as not delivered"),
@@ -38,7 +40,7 @@ table! {
         BackPressureNeverReleased => ("I14", "who was turned away is never told that there is room"),
         FlushTimerLost => ("I14", "an open batch is not sealed by time"),
         FlushTimerStarved => ("I14", "each submission starts the flush timer of its batch anew"),
-        LastBatchDroppedOnClose => ("I4+I1+I2+I13", "the open batch is told durable on close, and dropped"),
+        LastBatchDroppedOnClose => ("I1+I4+I2+I13", "the open batch is told durable on close, and dropped"),
         IngestionTimesMerged => ("I3+I1+I2", "equal metadata is one item although its ingestion times differ"),
         BackgroundFailureNotTold => ("I4", "flush and close do not tell of a batch that failed"),
         // The consumer: its term.
@@ -47,7 +49,7 @@ table! {
         DequeueWithoutEpochCheck => ("I9+I6+I2+I13+I14", "a consumer goes on dequeuing under the epoch of another"),
         ZombieDequeue => ("I9+I6+I8+I12+I14+I2+I13+I11+I10+I4", "a fenced consumer puts its own old contents onto the version that it finds"),
         StoredNotDequeued => ("I14", "a consumer that resumes leaves what its caller has stored in the manifest"),
-        ResumeAtStored => ("I10+I5", "a consumer resumes at the stored sequence in place of after it"),
+        ResumeAtStored => ("I5+I10", "a consumer resumes at the stored sequence in place of after it"),
         // The consumer: acknowledgements.
         FirstAckUnchecked => ("I11+I5", "the first acknowledgement of a consumer may name what was never handed out"),
         GapInAcksAccepted => ("I11", "an acknowledgement out of order acknowledges all before it"),
@@ -57,14 +59,14 @@ table! {
         // The consumer: batches.
         RepeatNotDropped => ("I5+I10", "a batch that was taken under a lower sequence is handed out again"),
         RepeatsForgottenByTime => ("I5+I10", "the name of a taken batch is forgotten by time alone"),
-        CursorMovedBeforeFetch => ("I10+I2+I11", "a batch whose fetch failed for now is passed over"),
-        WrongBatchFetched => ("I8+I3+I10+I1", "what is fetched for a batch is the object of the first one ahead"),
+        CursorMovedBeforeFetch => ("I2+I10+I11", "a batch whose fetch failed for now is passed over"),
+        WrongBatchFetched => ("I3+I8+I10+I1", "what is fetched for a batch is the object of the first one ahead"),
         SkipRefused => ("I14+I2", "there is no way past a batch that is missing or corrupt"),
         PrefetchUnbounded => ("I15", "any number of batches is fetched ahead"),
         PollWithoutRest => ("I16", "the manifest is read again as soon as it was read"),
         // The collector: what it may not delete.
         CollectByAgeAlone => ("I12+I1+I14+I2+I13", "what is older than the grace period is deleted, listed or not"),
-        CollectByTwoReadings => ("I12+I1", "what is listed is asked of a cycle's first reading, and the time of its last one"),
+        CollectByTwoReadings => ("I12+I1+I14+I2+I13", "what is listed is asked of a cycle's first reading, and the time of its last one"),
         CollectByCachedManifest => ("I13+I12+I1+I14+I2", "what is listed is asked of the first manifest that the collector read, for ever"),
         CollectByWallClock => ("I12+I1+I14+I2+I13", "the time is that of the collector's own wall clock, not that of the manifest"),
         CollectWithoutGrace => ("I12+I1+I14", "what is not listed is deleted as soon as it is older than the manifest"),

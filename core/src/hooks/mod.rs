@@ -45,7 +45,7 @@ macro_rules! table {
                 }
             }
 
-            /// The invariant that catches it, such as `"I5"`; more than one where it breaks several at once.
+            /// The invariant that catches it, such as `"I5"`, and after it those that it breaks in consequence.
             #[must_use]
             pub const fn caught_by(self) -> &'static str {
                 match self {

@@ -59,8 +59,15 @@ enum Blind {
 
 /// What found a bug.
 enum Found {
-    /// A seed, by what did not hold there; whether it goes through with the named oracles off.
-    Seed { first: u64, failure: Box<Failure>, unseen: Result<Blind, Box<Failure>> },
+    /// A seed, by what did not hold there.
+    Seed {
+        first: u64,
+        failure: Box<Failure>,
+        /// The first seed in which the named invariant catches it, with those that follow from it off.
+        named: Option<u64>,
+        /// Whether it goes through with all of them off.
+        unseen: Result<Blind, Box<Failure>>,
+    },
     /// A scenario, and why no seed.
     Scenario { name: &'static str, why: &'static str },
     /// Nothing.
@@ -92,14 +99,15 @@ pub(crate) fn run(options: &Options) -> Outcome {
     counts.judge(most)
 }
 
-/// The invariants that a bug's entry names.
-fn named(bug: Bug) -> BTreeSet<Invariant> {
+/// The invariant that a bug's entry names, and those that it breaks in consequence.
+fn named(bug: Bug) -> (Invariant, BTreeSet<Invariant>) {
     let words = bug.caught_by().split(|letter: char| !letter.is_ascii_alphanumeric());
-    words.filter_map(|word| word.parse().ok()).collect()
+    let mut all = words.filter_map(|word| word.parse().ok());
+    (all.next().expect("each entry names an invariant"), all.collect())
 }
 
 fn look_for(bug: Bug, most: u64, jobs: usize, is_fast: bool) -> Found {
-    let names = named(bug);
+    let (name, follow) = named(bug);
     if OUTSIDE_OF_WORLDS.contains(&bug) {
         return look_in_scenarios(bug, "no world has what it is about");
     }
@@ -110,7 +118,16 @@ fn look_for(bug: Bug, most: u64, jobs: usize, is_fast: bool) -> Found {
             false => Found::Nothing,
         };
     };
-    let unseen = Token { without: names, ..like };
+    let is_by_name = |failure: &Failure| failure.invariant == Some(name);
+    let named = if is_by_name(&failure) {
+        Some(first)
+    } else {
+        let alone = Token { without: follow.clone(), ..like.clone() };
+        let found = first_failure(&alone, first..most, jobs);
+        found.filter(|(_, failure)| is_by_name(failure)).map(|(seed, _)| seed)
+    };
+    let without = follow.into_iter().chain([name]).collect();
+    let unseen = Token { without, ..like };
     let unseen = match first_failure(&unseen, first..first + UNSEEN, jobs) {
         None => Ok(Blind::Through),
         // The code's own assertion is no oracle.
@@ -121,7 +138,7 @@ fn look_for(bug: Bug, most: u64, jobs: usize, is_fast: bool) -> Found {
         }
         Some((_, failure)) => Err(failure),
     };
-    Found::Seed { first, failure, unseen }
+    Found::Seed { first, failure, named, unseen }
 }
 
 fn look_in_scenarios(bug: Bug, why: &'static str) -> Found {
@@ -180,17 +197,16 @@ impl Counts {
                 self.let_through += 1;
                 format!("{:>10}  scenario {name}; {why}", "-")
             }
-            Found::Seed { first, failure, unseen } => {
+            Found::Seed { first, failure, named: by_name, unseen } => {
                 self.found += 1;
                 self.within_a_thousand += u64::from(*first < 1000);
-                let is_named = failure.invariant.is_some_and(|it| named(bug).contains(&it));
-                self.as_named += u64::from(is_named);
+                self.as_named += u64::from(by_name.is_some());
                 self.let_through += u64::from(unseen.is_ok());
-                let by = what(failure);
-                let by = if is_named {
-                    format!("{by}, as named")
-                } else {
-                    format!("{by}, NOT BY {}", bug.caught_by())
+                let (by, name) = (what(failure), named(bug).0);
+                let by = match by_name {
+                    Some(_) if failure.invariant == Some(name) => format!("{by}, as named"),
+                    Some(seed) => format!("{by}, and by {name} alone in seed {}", grouped(*seed)),
+                    None => format!("{by}, NOT BY {name}"),
                 };
                 let off = bug.caught_by();
                 let unseen = match unseen {
