@@ -258,7 +258,9 @@ impl Life {
 
     fn weigh(&self) {
         let told = self.producer.stats().buffered_bytes;
-        self.world.oracles().weigh(self.process.id(), told, self.world.runtime.elapsed());
+        let (id, now) = (self.process.id(), self.world.runtime.elapsed());
+        let paused = || self.world.was_just_disturbed(id);
+        self.world.oracles().weigh(id, told, paused, now);
     }
 
     fn settled(&self, number: u64, order: u64, taken: Duration, result: Result<(), DeliveryError>) {

@@ -171,7 +171,7 @@ impl Tap {
     fn show(&self, kind: Kind, location: &Location, term: u64, outcome: &mut ReadOutcome) {
         if kind == Kind::ReadManifest {
             let is_missing = *outcome == ReadOutcome::Missing;
-            self.world.oracles().shown_missing(self.process.id(), is_missing);
+            self.world.oracles().shown_missing(self.process.id(), term, is_missing);
         }
         let ReadOutcome::Found(object) = outcome else { return };
         let chance = self.world.plan.faults.false_bytes;
@@ -312,11 +312,12 @@ impl Store for Tap {
             let is_batch = location.as_str().ends_with(".batch");
             let kind = if is_batch { Kind::Put } else { Kind::Swap };
             let next = if is_batch { None } else { next_written(&payload) };
+            let term = self.world.oracles().terms(self.process.id());
             let request = self.store.write(&location, payload, condition);
             let result = self.ask(kind, &location, request, Result::is_err).await;
             if let (Ok(WriteOutcome::Stored(version)), Some(next)) = (&result, next) {
                 self.know(version, next);
-                self.world.oracles().knows_written(self.process.id());
+                self.world.oracles().knows_written(self.process.id(), term);
             }
             if matches!(result, Ok(WriteOutcome::Conflict)) {
                 let (id, now) = (self.process.id(), self.world.runtime.elapsed());

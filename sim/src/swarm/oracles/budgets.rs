@@ -61,7 +61,7 @@ pub(super) struct Spending {
     pages: u32,
     /// When a collector last began to list.
     listed_anew: Option<Duration>,
-    /// How often it raised the epoch.
+    /// How often it began to take over.
     terms: u64,
     /// Bytes of submissions that were taken and not settled.
     held: usize,
@@ -80,9 +80,15 @@ pub(super) struct Spending {
 }
 
 impl Spending {
-    /// What was fetched for an earlier term is not waited for.
-    pub(super) const fn forget_fetches(&mut self) {
-        self.fetches = 0;
+    /// A consumer begins to take over, maybe from itself: what it asked for before is not waited for.
+    pub(super) const fn begin_term(&mut self) {
+        (self.fetches, self.listed_anew) = (0, None);
+        self.terms += 1;
+    }
+
+    /// How often it began to take over.
+    pub(super) const fn terms(&self) -> u64 {
+        self.terms
     }
 }
 
@@ -215,15 +221,6 @@ impl Oracles {
         }
     }
 
-    /// A consumer takes over, maybe from itself.
-    pub(super) fn begins_term(&mut self, process: ProcessId) {
-        if let Some(life) = self.life(process) {
-            life.spending.forget_fetches();
-            life.spending.listed_anew = None;
-            life.spending.terms += 1;
-        }
-    }
-
     /// A producer's upload was refused.
     pub(crate) fn was_refused(&mut self, process: ProcessId) {
         if let Some(life) = self.life(process) {
@@ -350,12 +347,19 @@ impl Oracles {
     /// Looks at what a producer holds, by its own word and by count.
     ///
     /// A watcher may be told a moment after its bytes were let go: only what
-    /// is too much at two times, and all the time in between, is too much.
-    pub(crate) fn weigh(&mut self, process: ProcessId, told: usize, now: Duration) {
+    /// is too much at two times, and all the time in between, is too much. Who was `paused`
+    /// in between has watchers that were told before and know it only now.
+    pub(crate) fn weigh(
+        &mut self,
+        process: ProcessId,
+        told: usize,
+        paused: impl FnOnce() -> bool,
+        now: Duration,
+    ) {
         let Some(life) = self.life(process) else { return };
         let Role::Producer { limit, counts, .. } = life.role else { return };
         let held = life.spending.held;
-        let over = counts && held > limit;
+        let over = counts && held > limit && !paused();
         let since = over.then(|| *life.spending.over_since.get_or_insert(now));
         life.spending.over_since = since;
         if told > limit || since.is_some_and(|since| now > since) {

@@ -21,7 +21,8 @@ impl Oracles {
         if let Some(life) = self.life(process) {
             life.resumed = last;
             (life.seen, life.missing) = ((0, 0, 0), 0);
-            life.spending.forget_fetches();
+            life.spending.begin_term();
+            life.taking_over = true;
         }
     }
 
@@ -38,6 +39,7 @@ impl Oracles {
         life.fenced_by = None;
         life.handed.clear();
         life.acked = life.resumed;
+        life.taking_over = false;
         self.totals.terms += 1;
     }
 
@@ -57,9 +59,11 @@ impl Oracles {
         let Some(life) = self.life(process) else { return };
         let known = (seen.first(), seen.next, seen.epoch);
         life.shown_empty |= seen.count == 0;
-        if !is_past && known.0 >= life.seen.0 && known.1 >= life.seen.1 && known.2 >= life.seen.2 {
+        // What it asked before it began anew it does not look at.
+        let is_answer = !is_past && life.spending.terms() == term;
+        if is_answer && known.0 >= life.seen.0 && known.1 >= life.seen.1 && known.2 >= life.seen.2 {
             life.seen = known;
-            let fenced = life.term == term && life.epoch.is_some_and(|epoch| seen.epoch > epoch);
+            let fenced = life.epoch.is_some_and(|epoch| seen.epoch > epoch);
             // Since when, if it was shown that before.
             let since = life.fenced_by.map_or(now, |(_, since)| since);
             if fenced {
@@ -69,8 +73,10 @@ impl Oracles {
     }
 
     /// A process was shown that there is a manifest, or that there is none.
-    pub(crate) fn shown_missing(&mut self, process: ProcessId, is_missing: bool) {
-        if let Some(life) = self.life(process) {
+    pub(crate) fn shown_missing(&mut self, process: ProcessId, term: u64, is_missing: bool) {
+        if let Some(life) = self.life(process)
+            && life.spending.terms() == term
+        {
             life.missing = if is_missing { life.missing + 1 } else { 0 };
         }
     }
@@ -83,8 +89,11 @@ impl Oracles {
     }
 
     /// A process learned that what it wrote is the manifest.
-    pub(crate) fn knows_written(&mut self, process: ProcessId) {
-        if let Some(life) = self.life(process) {
+    pub(crate) fn knows_written(&mut self, process: ProcessId, term: u64) {
+        if let Some(life) = self.life(process)
+            && life.spending.terms() == term
+            && !life.wrote_earlier()
+        {
             (life.seen, life.missing) = (life.written, 0);
         }
     }

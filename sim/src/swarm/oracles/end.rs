@@ -82,7 +82,9 @@ impl Oracles {
             true => (45, totals.batches + totals.unknown + totals.not_delivered),
             false => (5, totals.batches),
         };
-        let most = tried * each + totals.faults * 8 + totals.raised * 2 + 100;
+        // Whoever is new has yet to learn how many others there are.
+        let learned = totals.producers * 4;
+        let most = tried * each + totals.faults * 8 + totals.raised * 2 + learned + 100;
         if totals.producer_requests > most {
             let what = format!(
                 "{} requests of producers for {} batches and {} faults",

@@ -124,6 +124,8 @@ struct Life {
     /// How often it took over.
     term: u64,
     epoch: Option<u64>,
+    /// It has begun to take over, maybe from itself, and has not come to the end of that.
+    taking_over: bool,
     /// A higher epoch that it was shown, and when.
     fenced_by: Option<(u64, Duration)>,
     /// Handed out in this term and not acknowledged, in order.
@@ -216,6 +218,8 @@ pub(crate) struct Oracles {
 pub(crate) struct Totals {
     pub(crate) requests: u64,
     pub(crate) producer_requests: u64,
+    /// How many producers there were.
+    pub(crate) producers: u64,
     pub(crate) faults: u64,
     /// Swaps that took effect on a manifest of ten entries or more.
     pub(crate) large_swaps: u64,
@@ -234,6 +238,13 @@ pub(crate) struct Totals {
     pub(crate) taken_bytes: u64,
     pub(crate) sent_bytes: u64,
     pub(crate) largest_batch: u64,
+}
+
+impl Life {
+    /// Whether it takes over at this moment, and wrote last as who it was before.
+    fn wrote_earlier(&self) -> bool {
+        self.taking_over && self.epoch == Some(self.written.2)
+    }
 }
 
 impl Submission {
@@ -282,6 +293,7 @@ impl Oracles {
         if self.lives.len() <= index {
             self.lives.resize_with(index + 1, || None);
         }
+        self.totals.producers += u64::from(matches!(role, Role::Producer { .. }));
         self.lives[index] = Some(Life {
             role,
             listed_order: None,
@@ -293,6 +305,7 @@ impl Oracles {
             shown_empty: false,
             term: 0,
             epoch: None,
+            taking_over: false,
             fenced_by: None,
             handed: VecDeque::new(),
             acked: None,

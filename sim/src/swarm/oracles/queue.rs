@@ -192,7 +192,6 @@ impl Oracles {
                 }
                 if raised {
                     self.owners.insert(after.2, by);
-                    self.begins_term(by);
                     self.totals.raised += 1;
                     if dequeued {
                         self.violated(Fencing, format!("{by} dequeued while it took over"));
