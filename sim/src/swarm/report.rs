@@ -14,7 +14,7 @@ pub struct Report {
     pub simulated: Duration,
     /// Requests that the store received.
     pub requests: u64,
-    /// Swaps that took effect on a manifest of ten entries or more.
+    /// Requests to swap a manifest of ten entries or more.
     pub large_swaps: u64,
     /// How many requests or processes met each fault, by the fault's name; only what changed what a process saw.
     pub faults: Vec<(&'static str, u64)>,

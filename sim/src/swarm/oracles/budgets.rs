@@ -11,6 +11,9 @@ use crate::swarm::Invariant::{BoundedMemory, BoundedRequests, Sequences};
 use crate::swarm::exemption::Exemption;
 use crate::{ProcessId, Requester};
 
+/// From how many entries on a manifest is large.
+const LARGE: u64 = 10;
+
 /// How many swaps of a process are remembered, in case that one of them takes effect late.
 const SWAPS_REMEMBERED: usize = 64;
 
@@ -82,8 +85,14 @@ pub(super) struct Spending {
 impl Spending {
     /// A consumer begins to take over, maybe from itself: what it asked for before is not waited for.
     pub(super) const fn begin_term(&mut self) {
-        (self.fetches, self.listed_anew) = (0, None);
+        self.listed_anew = None;
         self.terms += 1;
+        self.forget_fetches();
+    }
+
+    /// Those of an earlier term are over, also those that were on their way to the store when it ended.
+    pub(super) const fn forget_fetches(&mut self) {
+        self.fetches = 0;
     }
 
     /// How often it began to take over.
@@ -114,6 +123,7 @@ impl Oracles {
     ) {
         self.totals.requests += 1;
         self.totals.faults += u64::from(faulty);
+        self.totals.large_swaps += u64::from(asked == Asked::Swap && self.manifest.count >= LARGE);
         let process = request.process;
         let Some(life) = self.life(process) else { return };
         if asked == Asked::Swap {

@@ -221,7 +221,7 @@ pub(crate) struct Totals {
     /// How many producers there were.
     pub(crate) producers: u64,
     pub(crate) faults: u64,
-    /// Swaps that took effect on a manifest of ten entries or more.
+    /// Requests to swap a manifest of ten entries or more.
     pub(crate) large_swaps: u64,
     pub(crate) swaps: u64,
     /// How often a consumer took over, and how often one raised the epoch to that end.

@@ -128,7 +128,6 @@ impl Oracles {
             return self.violated(Sequences, format!("{by}: {before:?} became {after:?}"));
         }
         self.totals.swaps += 1;
-        self.totals.large_swaps += u64::from(new.count >= 10);
         self.check_writer(by, before, after);
         let kept = old.without((after.0 - before.0).min(old.count)).unwrap_or_default();
         let Some(added) = new.after(&kept) else {
@@ -191,6 +190,9 @@ impl Oracles {
                     self.violated(Fencing, format!("consumer {by} appended"));
                 }
                 if raised {
+                    if let Some(life) = self.life(by) {
+                        life.spending.forget_fetches();
+                    }
                     self.owners.insert(after.2, by);
                     self.totals.raised += 1;
                     if dequeued {
