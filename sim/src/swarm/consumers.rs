@@ -184,7 +184,8 @@ impl Life {
         if self.world.plan.processes.misbehaves && self.world.is_unkind() && random.u32(..8) == 0 {
             self.world.active("closed-while-taking-over");
             let resume = Resume { last: self.world.database().last(), ..Resume::default() };
-            self.world.oracles().resumes(self.process.id(), resume.last);
+            let now = self.world.runtime.elapsed();
+            self.world.oracles().resumes(self.process.id(), resume.last, now);
             let taking_over = self.consumer.initialize_with(resume);
             let _both = future::zip(taking_over, self.close()).await;
             return;
@@ -213,7 +214,7 @@ impl Life {
             let last = if is_lost { None } else { world.database().last() };
             let over = world.queue_was_changed();
             let resume = Resume { last, accept_gap: over, accept_reset: over };
-            world.oracles().resumes(self.process.id(), last);
+            world.oracles().resumes(self.process.id(), last, world.runtime.elapsed());
             let taking_over = TakingOver::begin(world);
             let result = self.consumer.initialize_with(resume).await;
             drop(taking_over);

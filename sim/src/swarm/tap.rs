@@ -78,6 +78,12 @@ impl Tap {
         }
     }
 
+    /// The term of what is asked now.
+    fn term(&self) -> u64 {
+        let now = self.world.runtime.elapsed();
+        self.world.oracles().terms(self.process.id(), now)
+    }
+
     /// Takes note of a state of the manifest.
     fn know(&self, version: &Version, next: Sequence) {
         let mut sent = self.sent();
@@ -312,7 +318,7 @@ impl Store for Tap {
             let is_batch = location.as_str().ends_with(".batch");
             let kind = if is_batch { Kind::Put } else { Kind::Swap };
             let next = if is_batch { None } else { next_written(&payload) };
-            let term = self.world.oracles().terms(self.process.id());
+            let term = self.term();
             let request = self.store.write(&location, payload, condition);
             let result = self.ask(kind, &location, request, Result::is_err).await;
             if let (Ok(WriteOutcome::Stored(version)), Some(next)) = (&result, next) {
@@ -340,7 +346,7 @@ impl Store for Tap {
         Box::pin(async move {
             let is_batch = location.as_str().ends_with(".batch");
             let kind = if is_batch { Kind::ReadBatch } else { Kind::ReadManifest };
-            let term = self.world.oracles().terms(self.process.id());
+            let term = self.term();
             let request = self.store.read(&location, unless);
             let mut result = self.ask(kind, &location, request, Result::is_err).await;
             if let Ok(outcome) = &mut result {
@@ -358,7 +364,7 @@ impl Store for Tap {
         let prefix = prefix.clone();
         Box::pin(async move {
             let begins = after.is_none();
-            let term = self.world.oracles().terms(self.process.id());
+            let term = self.term();
             let request = self.store.list(&prefix, after);
             let mut listed = self.ask(Kind::List, &prefix, request, Result::is_err).await;
             if let Ok(page) = &mut listed {

@@ -66,6 +66,8 @@ pub(super) struct Spending {
     listed_anew: Option<Duration>,
     /// How often it began to take over.
     terms: u64,
+    /// When it did so last.
+    term_begun: Duration,
     /// Bytes of submissions that were taken and not settled.
     held: usize,
     /// Since when more is held than may be, if that lasts.
@@ -84,9 +86,10 @@ pub(super) struct Spending {
 
 impl Spending {
     /// A consumer begins to take over, maybe from itself: what it asked for before is not waited for.
-    pub(super) const fn begin_term(&mut self) {
+    pub(super) const fn begin_term(&mut self, now: Duration) {
         self.listed_anew = None;
         self.terms += 1;
+        self.term_begun = now;
         self.forget_fetches();
     }
 
@@ -246,9 +249,14 @@ impl Oracles {
         }
     }
 
-    /// In which of its terms a consumer is.
-    pub(crate) fn terms(&mut self, process: ProcessId) -> u64 {
-        self.life(process).map_or(0, |life| life.spending.terms)
+    /// In which of its terms a consumer asked for what is sent now: at the instant at which one
+    /// begins, that may be the one before.
+    pub(crate) fn terms(&mut self, process: ProcessId, now: Duration) -> u64 {
+        let of_life = |spending: &Spending| {
+            let earlier = u64::from(spending.term_begun == now);
+            spending.terms.saturating_sub(earlier)
+        };
+        self.life(process).map_or(0, |life| of_life(&life.spending))
     }
 
     /// A collector was shown the first page of a listing that it asked for in this term: its cycles are apart.

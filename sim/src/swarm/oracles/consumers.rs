@@ -16,12 +16,12 @@ use crate::swarm::exemption::Exemption;
 impl Oracles {
     /// A consumer begins to take over, and is to resume after what the database has: that is
     /// acknowledged, unless the queue never got there. Beside that it takes the queue as it finds it.
-    pub(crate) fn resumes(&mut self, process: ProcessId, last: Option<u64>) {
+    pub(crate) fn resumes(&mut self, process: ProcessId, last: Option<u64>, now: Duration) {
         let last = last.filter(|last| *last < self.manifest.next);
         if let Some(life) = self.life(process) {
             life.resumed = last;
             (life.seen, life.missing) = ((0, 0, 0), 0);
-            life.spending.begin_term();
+            life.spending.begin_term(now);
             life.taking_over = true;
         }
     }
