@@ -12,6 +12,7 @@ mod error;
 mod listed;
 mod reading;
 mod repeats;
+mod take_over;
 mod window;
 
 use alloc::collections::{BTreeMap, VecDeque};

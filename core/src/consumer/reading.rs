@@ -1,22 +1,20 @@
-//! Reading the manifest, taking over, and finding out that somebody else did.
+//! Reading the manifest and swapping it, and finding out that somebody else took over.
 
 use core::hash::{Hash, Hasher};
 use core::time::Duration;
 
 use super::collector::credible;
 use super::error::{Ended, InitializeError, NextError};
-use super::{CallMark, Consumer, ConsumerConfig, ConsumerEvent, Lifecycle, Purpose, Resume, Slot};
+use super::{CallMark, Consumer, ConsumerConfig, Lifecycle, Purpose, Slot};
 use crate::backoff::{Backoff, RETRY_BASE, RETRY_MOST};
 use crate::command::{CasManifest, Command, ReadManifest};
 use crate::contention::{Contention, Urgency};
 use crate::error::{Fault, ManifestError};
 use crate::format::Manifest;
 use crate::known::Known;
-use crate::machine::Output;
 use crate::store::{ReadOutcome, StoreError, StoreErrorKind, StoreOperation, WriteOutcome};
 use crate::suspicion::Suspicion;
 use crate::time::{Instant, Now, UnixMillis};
-use crate::types::Epoch;
 
 /// How many reads in a row may show bytes that are no manifest before the caller is told.
 const CORRUPT_READS: u32 = 3;
@@ -110,6 +108,16 @@ impl Reading {
         }
     }
 
+    /// The same for the next term: readings are counted on.
+    pub(super) fn continuing(earlier: &Self, config: &ConsumerConfig) -> Self {
+        Self { begun: earlier.begun, ..Self::new(config) }
+    }
+
+    /// Whether swaps have failed, or met conflicts, since the last one that worked.
+    pub(super) const fn has_failed_swaps(&self) -> bool {
+        self.swaps.since.is_some()
+    }
+
     pub(super) const fn is_busy(&self) -> bool {
         self.busy
     }
@@ -168,38 +176,6 @@ impl Reading {
 }
 
 impl Consumer {
-    /// Takes over the queue: fences whoever consumed it before, by raising the epoch.
-    ///
-    /// [`ConsumerEvent::Initialized`] or [`ConsumerEvent::InitializeFailed`] follows.
-    ///
-    /// # Errors
-    ///
-    /// [`Ended`] when this consumer ended before.
-    pub fn initialize(&mut self, now: Now, resume: Resume) -> Result<(), Ended> {
-        if let Some(ended) = self.ended() {
-            return Err(ended.clone());
-        }
-        if matches!(self.lifecycle, Lifecycle::Closing { .. }) {
-            return Err(Ended::Closed);
-        }
-        if !matches!(self.lifecycle, Lifecycle::New) {
-            // Who waits for something of the term before has to be told.
-            crate::sometimes!(InitializedAgain);
-            self.changed();
-        }
-        self.lifecycle = Lifecycle::Initializing(resume);
-        self.window.clear();
-        self.ahead = Manifest::absent();
-        self.repeats.clear();
-        self.collector.stop();
-        self.dequeue = super::Dequeue::new();
-        self.term += 1;
-        self.running.clear();
-        self.reading = Reading { begun: self.reading.begun, ..Reading::new(&self.config) };
-        self.advance(now);
-        Ok(())
-    }
-
     pub(super) fn reading_deadline(&self, dequeue: Option<Instant>) -> Option<Instant> {
         if self.reading.busy {
             return None;
@@ -465,43 +441,6 @@ impl Consumer {
         self.reading.last_fault.clone().unwrap_or_else(|| self.contended())
     }
 
-    fn fail_initialize(&mut self, error: InitializeError) {
-        self.lifecycle = Lifecycle::New;
-        self.outputs.push_back(Output::Event(ConsumerEvent::InitializeFailed(error)));
-    }
-
-    fn check_resume(&self, manifest: &Manifest, resume: Resume) -> Result<(), InitializeError> {
-        let location = self.config.manifest_path.clone();
-        let Some(last) = resume.last else { return Ok(()) };
-        let (first, next) = (manifest.first_sequence(), manifest.next_sequence());
-        if last >= next && !resume.accept_reset {
-            crate::sometimes!(ResumeAheadRefused);
-            return Err(InitializeError::AheadOfQueue { location, last, next });
-        }
-        if first > last.next() && !resume.accept_gap {
-            crate::sometimes!(ResumeBehindRefused);
-            return Err(InitializeError::BehindQueue { location, last, first });
-        }
-        Ok(())
-    }
-
-    fn raise_epoch(&mut self, now: Now, resume: Resume) {
-        let known = self.reading.known.as_ref().expect("the manifest was read");
-        if let Err(error) = self.check_resume(&known.manifest, resume) {
-            self.fail_initialize(error);
-            return;
-        }
-        let previous = known.manifest.epoch();
-        let Some(epoch) = previous.next() else {
-            let location = self.config.manifest_path.clone();
-            self.fail_initialize(InitializeError::EpochsExhausted { location });
-            return;
-        };
-        crate::sometimes!(EpochRaisedAgain, self.reading.swaps.since.is_some());
-        let raised = known.manifest.with_epoch(epoch);
-        self.swap(now, Purpose::RaiseEpoch { epoch, previous }, &raised);
-    }
-
     pub(super) fn swap(&mut self, now: Now, purpose: Purpose, manifest: &Manifest) {
         let known = self.reading.known.as_ref().expect("the manifest was read");
         let before = &known.manifest;
@@ -522,50 +461,6 @@ impl Consumer {
         self.command(purpose, |ticket| {
             Command::CasManifest(CasManifest { location, condition, payload, timeout, ticket })
         });
-    }
-
-    /// Takes the reply to the swap that takes over.
-    ///
-    /// Only `Stored` is certain. After anything else the epoch is raised
-    /// again, on top of whatever is there by then:
-    /// 1. A and B read epoch 4 and send the same bytes with epoch 5.
-    /// 2. A's swap is stored and its reply lost; B's is refused.
-    /// 3. Both read epoch 5. If either took it for its own, there could be two.
-    pub(super) fn on_epoch_raised(
-        &mut self,
-        now: Now,
-        epoch: Epoch,
-        previous: Epoch,
-        result: Result<WriteOutcome, StoreError>,
-    ) {
-        let Some(raised) = self.on_swapped(now, result) else { return };
-        let Lifecycle::Initializing(resume) = self.lifecycle else {
-            unreachable!("only taking over raises the epoch");
-        };
-        crate::sometimes!(TookOverFromAnother, previous > Epoch(0));
-        self.lifecycle = Lifecycle::Active { epoch };
-        let first = raised.first_sequence();
-        let is_reset = resume.last.is_some_and(|last| last >= raised.next_sequence());
-        let from = match resume.last {
-            Some(last) if crate::planted!(ResumeAtStored) && !is_reset => last.max(first),
-            Some(last) if !is_reset => last.next().max(first),
-            Some(_) | None => first,
-        };
-        crate::sometimes!(ResumedInside, from > first);
-        self.ahead = raised.without_before(from);
-        let stored_until = if crate::planted!(StoredNotDequeued) { first } else { from };
-        self.dequeue.start(now, first, stored_until);
-        self.collector.start(now, &self.config);
-        for (sequence, location) in raised.locations_from(first) {
-            if sequence >= from {
-                break;
-            }
-            self.collector.saw(&self.config.data_path_prefix, &location);
-            self.repeats.take(&location, sequence, self.reading.modified);
-        }
-        let event = ConsumerEvent::Initialized { epoch, previous };
-        self.outputs.push_back(Output::Event(event));
-        self.changed();
     }
 
     /// Takes the reply to any swap; what was written, if it certainly was.

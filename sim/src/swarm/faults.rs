@@ -35,8 +35,9 @@ use crate::{FaultGuard, Kind, ProcessId, Quirk, Request, Verdict};
 use buffer_core::StoreErrorKind::{Denied, NoSuchStore, Refused, TimedOut, Transient};
 
 use super::exemption::Exemption;
+use super::fault_plan::{FaultPlan, Spell};
 use super::kinds::Trouble;
-use super::plan::{FaultPlan, Spell, Theme};
+use super::plan::Theme;
 use super::world::World;
 use super::{Random, ms, oracles};
 

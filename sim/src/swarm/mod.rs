@@ -29,6 +29,7 @@ mod database;
 mod doom;
 mod excuse;
 mod exemption;
+mod fault_plan;
 mod faults;
 mod foreign;
 mod invariant;

@@ -13,10 +13,10 @@ use buffer_driver::{
 use bytes::Bytes;
 
 use super::doom::Doom;
+use super::fault_plan::Spell;
 use super::faults::AFTERMATH;
 use super::kinds::Trouble;
 use super::oracles::{Outcome, Role, entry};
-use super::plan::Spell;
 use super::tap::Tap;
 use super::world::{World, locked};
 use super::{Invariant, Random, ms, secs};

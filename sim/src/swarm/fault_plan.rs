@@ -1,0 +1,178 @@
+//! Which faults there are in one world, how often, and when.
+
+use std::time::Duration;
+
+use super::kinds::{TABLE, Trouble, is_of_collector};
+use super::plan::{Theme, one_in};
+use super::{Random, ms, secs};
+use crate::Kind;
+
+/// For some seconds, requests fail in one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spell {
+    /// Everything fails: 500, throttled, lost.
+    Outage,
+    /// One process's credentials expire and come back.
+    CredentialsExpire,
+    /// One process is denied everything to its end.
+    DeniedForEver,
+    /// The bucket is gone and comes back.
+    BucketGone,
+    /// No write is taken.
+    StoreFull,
+    /// The store asked everyone for fewer requests.
+    SlowDown,
+    /// A producer's swap takes effect unseen, and all it asked about the manifest fails for a while.
+    BlindProducer,
+}
+
+impl Spell {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Outage,
+        Self::CredentialsExpire,
+        Self::DeniedForEver,
+        Self::BucketGone,
+        Self::StoreFull,
+        Self::SlowDown,
+        Self::BlindProducer,
+    ];
+}
+
+/// How often which fault is injected.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FaultPlan {
+    /// For each kind of request, what can befall it: up to which of ten thousand draws.
+    pub(crate) chances: [Vec<(u32, Trouble)>; 6],
+    pub(crate) spells: Vec<(Spell, Duration, Duration)>,
+    /// Reads show bytes that the format can tell to be false, in so many of ten thousand.
+    pub(crate) false_bytes: u32,
+}
+
+impl FaultPlan {
+    /// The same faults, in a world that lasts for days and was to last for `unkind`.
+    pub(super) fn at_length(mut self, unkind: Duration) -> Self {
+        // Nobody knows when the last request is sent: whatever has its time comes on the first day.
+        let later = secs(20 * 60 * 60).div_duration_f64(unkind);
+        for (_, from, until) in &mut self.spells {
+            let lasts = *until - *from;
+            *from = from.mul_f64(later);
+            *until = *from + lasts;
+        }
+        // There is time to meet what is rare; a collector of a short world sends few requests, and meets it at most of them.
+        for kind in Kind::ALL {
+            let seldom = if is_of_collector(kind) { 4 } else { 2 };
+            for (until, _) in &mut self.chances[kind as usize] {
+                *until /= seldom;
+            }
+        }
+        self
+    }
+
+    pub(super) fn draw(random: &mut Random, unkind: Duration, theme: Theme) -> Self {
+        let mut plan = Self::default();
+        let most = match random.u32(..8) {
+            0 => 0,
+            1..=3 => 200,
+            4..=6 => 600,
+            _ => 2000,
+        };
+        if most == 0 {
+            return plan;
+        }
+        for (trouble, kinds) in TABLE {
+            if !one_in(random, 4) {
+                continue;
+            }
+            for kind in *kinds {
+                if one_in(random, 3) || !trouble.is_drawn(theme, *kind) {
+                    continue;
+                }
+                let chance = match is_of_collector(*kind) {
+                    true => random.u32(1500..=4000),
+                    false => trouble.limit(random.u32(1..=most)),
+                };
+                let chances = &mut plan.chances[*kind as usize];
+                let before = chances.last().map_or(0, |(until, _)| *until);
+                // Something must get through, or nothing is seen of the queue.
+                let most = if is_of_collector(*kind) { 8000 } else { 5000 };
+                chances.push(((before + chance).min(most), *trouble));
+            }
+        }
+        plan.false_bytes = if one_in(random, 10) { random.u32(20..=most) } else { 0 };
+        for spell in Spell::ALL {
+            if !one_in(random, if spell == Spell::BlindProducer { 5 } else { 10 }) {
+                continue;
+            }
+            let from = unkind.mul_f64(random.f64() * 0.9);
+            // Whoever is blind for long gives up what it has.
+            let most = if spell == Spell::BlindProducer { 6000 } else { 12_000 };
+            let lasts = ms(random.u64(200..most));
+            plan.spells.push((spell, from, from + lasts));
+        }
+        plan
+    }
+}
+
+impl Trouble {
+    /// Whether a theme allows it: what cannot be told from good data has a theme of its own.
+    fn is_drawn(self, theme: Theme, kind: Kind) -> bool {
+        match self {
+            Self::OtherBytes => theme == Theme::UndetectableDamage,
+            // Of a batch, only those flips are injected that the format can tell.
+            Self::Corrupt => theme == Theme::UndetectableDamage || kind == Kind::ReadBatch,
+            Self::Drop
+            | Self::LoseReply
+            | Self::FailAfter
+            | Self::OwnConflict
+            | Self::FalseConflict
+            | Self::Late
+            | Self::Duplicate
+            | Self::Delay
+            | Self::LateReply
+            | Self::Fail
+            | Self::Throttle
+            | Self::TimeOut
+            | Self::Denied
+            | Self::Stale
+            | Self::WrongNotModified
+            | Self::Truncate
+            | Self::Empty
+            | Self::Partial
+            | Self::KeysTwice
+            | Self::Shuffled
+            | Self::KeyMissing
+            | Self::KeyDeleted
+            | Self::NoTimes => true,
+        }
+    }
+
+    /// What ends a process when it is believed must be rare, or nobody lives long.
+    fn limit(self, chance: u32) -> u32 {
+        match self {
+            Self::Denied => chance.min(100),
+            Self::Stale | Self::WrongNotModified => chance.min(400),
+            Self::Drop
+            | Self::LoseReply
+            | Self::FailAfter
+            | Self::OwnConflict
+            | Self::FalseConflict
+            | Self::Late
+            | Self::Duplicate
+            | Self::Delay
+            | Self::LateReply
+            | Self::Fail
+            | Self::Throttle
+            | Self::TimeOut
+            | Self::Corrupt
+            | Self::Truncate
+            | Self::Empty
+            | Self::OtherBytes
+            | Self::Partial
+            | Self::KeysTwice
+            | Self::Shuffled
+            | Self::KeyMissing
+            | Self::KeyDeleted
+            | Self::NoTimes => chance,
+        }
+    }
+}
