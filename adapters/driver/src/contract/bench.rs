@@ -197,13 +197,28 @@ impl Bench {
         }
     }
 
-    pub(super) fn conflict(
+    /// Sends a write whose condition does not hold, until it is told so.
+    ///
+    /// One that was not answered may have been applied against its condition; the next answer
+    /// is a conflict all the same, so the caller looks at the object as well.
+    pub(super) async fn expect_conflict(
         &self,
-        outcome: &WriteOutcome,
-        what: impl fmt::Display,
+        location: &Location,
+        contents: impl Into<Bytes>,
+        condition: Condition,
+        what: &str,
     ) -> Result<(), Violation> {
-        let is_conflict = *outcome == WriteOutcome::Conflict;
-        self.expect(is_conflict, format_args!("a conflict of {what}"), told(outcome))
+        let payload = vec![contents.into()];
+        for attempt in 0..ATTEMPTS {
+            match self.send(location, payload.clone(), condition.clone()).await? {
+                Sent::Conflict => return Ok(()),
+                Sent::Unknown => self.back_off(attempt).await,
+                stored @ Sent::Stored(_) => {
+                    return self.violation(format_args!("a conflict of {what}"), told(&stored));
+                }
+            }
+        }
+        self.violation("an answer", format_args!("{ATTEMPTS} failures in a row"))
     }
 
     pub(super) async fn read(

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use buffer_core::{Condition, Location, ReadOutcome};
+use buffer_core::{Condition, Location};
 
 use super::super::bench::{Bench, told};
 use super::super::report::Violation;
 use super::listings::expect_listed;
 use crate::StoreErrorKind;
+use crate::runtime::BoxFuture;
+use crate::store::StoreFailure;
 
 type Result = std::result::Result<(), Violation>;
 
@@ -136,21 +138,39 @@ pub(super) async fn what_cannot_be_a_key_is_refused(bench: &Bench) -> Result {
     let mut keys: Vec<_> = inside.iter().map(|name| bench.key(name)).collect();
     keys.extend(["", "/", "../outside", "/absolute"].map(Location::from));
     for key in keys {
-        let (store, refused) = (&bench.store, StoreErrorKind::InvalidLocation);
-        let written = store.write(&key, vec!["x".into()], Condition::Absent).await;
-        let read = store.read(&key, None).await;
-        let deleted = store.delete(vec![key.clone()]).await;
-        let expected = format_args!("a refusal of the key {key:?}");
-        let kind = written.as_ref().err().map(|failure| failure.kind);
-        bench.expect(kind == Some(refused), expected, told(&written))?;
-        let kind = read.as_ref().err().map(|failure| failure.kind);
-        let seen = match &read {
-            Ok(ReadOutcome::Missing) => "\"no such object\"".to_owned(),
-            Ok(_) | Err(_) => told(&read),
+        let store = &bench.store;
+        let write = || store.write(&key, vec!["x".into()], Condition::Absent);
+        let delete = || -> BoxFuture<'_, std::result::Result<(), StoreFailure>> {
+            let deleting = store.delete(vec![key.clone()]);
+            Box::pin(async move {
+                let result = deleting.await.pop();
+                result.unwrap_or(Err(StoreErrorKind::Transient.into()))
+            })
         };
-        bench.expect(kind == Some(refused), expected, seen)?;
-        let is_refused = matches!(deleted.as_slice(), [Err(failure)] if failure.kind == refused);
-        bench.expect(is_refused, expected, told(&deleted))?;
+        let seen = [
+            kind(bench, write).await,
+            kind(bench, || store.read(&key, None)).await,
+            kind(bench, delete).await,
+        ];
+        let is_refused = seen == [Some(StoreErrorKind::InvalidLocation); 3];
+        let expected = format!("a write, a read and a deletion of {key:?} to be refused");
+        bench.expect(is_refused, expected, told(&seen))?;
     }
     Ok(())
+}
+
+/// How a request fails that does not only fail for now; `None` if it does not fail.
+async fn kind<'a, T>(
+    bench: &Bench,
+    request: impl Fn() -> BoxFuture<'a, std::result::Result<T, StoreFailure>>,
+) -> Option<StoreErrorKind> {
+    let mut seen = None;
+    for attempt in 0..10 {
+        seen = request().await.err().map(|failure| failure.kind);
+        if !seen.is_some_and(StoreErrorKind::is_retryable) {
+            break;
+        }
+        bench.back_off(attempt).await;
+    }
+    seen
 }

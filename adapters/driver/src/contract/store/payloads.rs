@@ -15,8 +15,14 @@ pub(super) async fn an_object_can_be_empty(bench: &Bench) -> Result {
         let outcome = bench.write_rope(&key, rope, Condition::Absent).await?;
         let version = bench.stored(outcome, "an empty object")?;
         bench.contents(&key, "").await?;
-        let outcome = bench.write(&key, "", Condition::Absent).await?;
-        bench.conflict(&outcome, "creating what is there, though it is empty")?;
+        bench
+            .expect_conflict(
+                &key,
+                "",
+                Condition::Absent,
+                "creating what is there, though it is empty",
+            )
+            .await?;
         let version = bench.swap(&key, "no longer empty", &version).await?;
         bench.contents(&key, "no longer empty").await?;
         bench.swap(&key, "", &version).await?;

@@ -15,8 +15,14 @@ pub(super) async fn a_second_create_is_a_conflict_and_the_first_contents_stay(
     let key = bench.key("object");
     let version = bench.create(&key, "first").await?;
     for contents in ["second", "first", ""] {
-        let outcome = bench.write(&key, contents, Condition::Absent).await?;
-        bench.conflict(&outcome, format_args!("creating what is there with {contents:?}"))?;
+        bench
+            .expect_conflict(
+                &key,
+                contents,
+                Condition::Absent,
+                &format!("creating what is there with {contents:?}"),
+            )
+            .await?;
     }
     let object = bench.contents(&key, "first").await?;
     bench.expect(object.version == version, format_args!("{version:?}"), object.version_text())
@@ -45,11 +51,14 @@ pub(super) async fn a_stale_swap_is_a_conflict_and_changes_nothing(bench: &Bench
     let first = bench.create(&key, "first").await?;
     let second = bench.swap(&key, "second", &first).await?;
     for contents in ["stale", "second"] {
-        let outcome = bench.write(&key, contents, Condition::Version(first.clone())).await?;
-        bench.conflict(
-            &outcome,
-            format_args!("a swap at a version that is gone, to {contents:?}"),
-        )?;
+        bench
+            .expect_conflict(
+                &key,
+                contents,
+                Condition::Version(first.clone()),
+                &format!("a swap at a version that is gone, to {contents:?}"),
+            )
+            .await?;
     }
     let object = bench.contents(&key, "second").await?;
     bench.expect(object.version == second, format_args!("{second:?}"), object.version_text())?;
@@ -66,8 +75,14 @@ pub(super) async fn a_swap_of_a_missing_object_is_a_conflict_and_creates_nothing
     let version = bench.create(&gone, "was here").await?;
     bench.delete(vec![gone.clone()]).await?;
     for key in [gone, never] {
-        let outcome = bench.write(&key, "new", Condition::Version(version.clone())).await?;
-        bench.conflict(&outcome, format_args!("a swap of {key}, which is missing"))?;
+        bench
+            .expect_conflict(
+                &key,
+                "new",
+                Condition::Version(version.clone()),
+                &format!("a swap of {key}, which is missing"),
+            )
+            .await?;
         bench.missing(&key).await?;
     }
     Ok(())
@@ -77,8 +92,14 @@ pub(super) async fn a_swap_at_the_version_of_another_object_is_a_conflict(bench:
     let (one, other) = (bench.key("one"), bench.key("other"));
     bench.create(&one, "one").await?;
     let version = bench.create(&other, "other").await?;
-    let outcome = bench.write(&one, "new", Condition::Version(version)).await?;
-    bench.conflict(&outcome, "a swap at another object's version")?;
+    bench
+        .expect_conflict(
+            &one,
+            "new",
+            Condition::Version(version),
+            "a swap at another object's version",
+        )
+        .await?;
     bench.contents(&one, "one").await?;
     Ok(())
 }
@@ -86,8 +107,14 @@ pub(super) async fn a_swap_at_the_version_of_another_object_is_a_conflict(bench:
 pub(super) async fn a_swap_at_a_version_that_never_was_is_a_conflict(bench: &Bench) -> Result {
     let key = bench.key("object");
     let version = bench.create(&key, "contents").await?;
-    let outcome = bench.write(&key, "new", Condition::Version(altered(&version))).await?;
-    bench.conflict(&outcome, "a swap at a version that never was")?;
+    bench
+        .expect_conflict(
+            &key,
+            "new",
+            Condition::Version(altered(&version)),
+            "a swap at a version that never was",
+        )
+        .await?;
     bench.contents(&key, "contents").await?;
     Ok(())
 }
@@ -100,8 +127,14 @@ pub(super) async fn a_deleted_object_can_be_created_and_its_old_version_is_stale
     bench.delete(vec![key.clone()]).await?;
     bench.missing(&key).await?;
     let second = bench.create(&key, "second life").await?;
-    let outcome = bench.write(&key, "new", Condition::Version(first)).await?;
-    bench.conflict(&outcome, "a swap at the version of the object's first life")?;
+    bench
+        .expect_conflict(
+            &key,
+            "new",
+            Condition::Version(first),
+            "a swap at the version of the object's first life",
+        )
+        .await?;
     bench.swap(&key, "swapped", &second).await?;
     bench.contents(&key, "swapped").await?;
     Ok(())
