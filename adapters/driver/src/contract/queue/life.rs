@@ -116,7 +116,7 @@ impl Life {
 
     /// Producers on both sides: the first, the second, the first.
     const fn side_of(&self, producer: usize) -> &Side {
-        if producer % 2 == 0 { &self.first } else { &self.second }
+        if producer.is_multiple_of(2) { &self.first } else { &self.second }
     }
 
     async fn produce(&self, number: usize, side: Side) -> Result<ProducerStats> {
