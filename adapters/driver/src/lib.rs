@@ -16,10 +16,15 @@
 //!
 //! [`LocalDirectory`] is a store in a plain directory, for every runtime. The
 //! example `threads` is a whole adapter in fifty lines.
+//!
+//! A store of your own must pass a contract. The feature `contract` brings the module
+//! of that name, with suites to run on it.
 
 mod batch;
 mod config;
 mod consumer;
+#[cfg(feature = "contract")]
+pub mod contract;
 mod engine;
 mod fetch;
 mod host;

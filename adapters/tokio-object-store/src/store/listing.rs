@@ -9,7 +9,7 @@ use futures_util::stream::{BoxStream, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, Result};
 
-use super::failure;
+use super::failure::failure;
 
 /// How many objects a page has: as many as a client gets in one request.
 const PAGE: usize = 1000;
