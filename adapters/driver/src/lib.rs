@@ -20,6 +20,7 @@
 //! whole adapter in fifty lines.
 
 mod batch;
+mod bucket;
 mod config;
 mod consumer;
 mod engine;
