@@ -61,10 +61,14 @@ impl Bound {
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Default => "the default, and this store is fast enough for it",
-            Self::SwapLatency => "twice what a slow swap takes, so that one ends before the next",
-            Self::KeyRate => "half of the swaps that one object takes, shared by all producers",
-            Self::Price => "what the writes of one busy producer may cost",
+            Self::Default => "it is the default, and the store is fast enough for it",
+            Self::SwapLatency => {
+                "twice what a slow swap takes, so that one is over before the next begins"
+            }
+            Self::KeyRate => {
+                "all producers together ask for half of the swaps that the manifest takes"
+            }
+            Self::Price => "the writes of one busy producer cost no more than the budget",
         })
     }
 }
