@@ -24,7 +24,7 @@ use crate::host;
 use crate::runtime::{BoxFuture, Clock, Runtime};
 use crate::store::{Store, StoreFailure};
 
-pub use advice::{Bound, FlushAdvice};
+pub use advice::{FlushAdvice, FlushBound};
 
 /// How many keys are deleted in one request.
 const DELETED_AT_ONCE: usize = 256;

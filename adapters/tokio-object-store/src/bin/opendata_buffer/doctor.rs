@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use buffer::buffer_core::Location;
 use buffer::{
-    Bound, CheckResult, FlushAdvice, Latency, Probe, ProbeOptions, ProbeReport, Runtime,
+    CheckResult, FlushAdvice, FlushBound, Latency, Probe, ProbeOptions, ProbeReport, Runtime,
     StoreLocation, StorePlace, SystemClock, TokioRuntime,
 };
 use clap::Args;
@@ -163,7 +163,7 @@ fn print_advice(advice: &FlushAdvice) {
     // Where nothing is paid for, there is nothing to say about that.
     for (bound, least) in advice.at_least.iter().filter(|(_, least)| !least.is_zero()) {
         println!("  {:>8} ms  {bound}", millis(*least));
-        if *bound == Bound::Price {
+        if *bound == FlushBound::Price {
             println!(
                 "a producer that is always busy writes for ${dollars_per_month:.0} a month then, at S3's prices"
             );
