@@ -57,7 +57,7 @@ pub use memory::MemoryStore;
 pub use open::open_store;
 pub use prefixed::PrefixedStore;
 pub use probe::{
-    Bound, CheckResult, FlushAdvice, Latency, Probe, ProbeCheck, ProbeOptions, ProbeReport,
+    CheckResult, FlushAdvice, FlushBound, Latency, Probe, ProbeCheck, ProbeOptions, ProbeReport,
 };
 pub use producer::{DurabilityWatcher, Producer, ProducerStats, WriteHandle};
 pub use runtime::{BoxFuture, Clock, Runtime, SystemClock};

@@ -21,10 +21,10 @@ use bytes::Bytes;
 use futures_lite::future;
 
 use crate::host;
-use crate::runtime::{Clock, Runtime};
+use crate::runtime::{BoxFuture, Clock, Runtime};
 use crate::store::{Store, StoreFailure};
 
-pub use advice::{Bound, FlushAdvice};
+pub use advice::{FlushAdvice, FlushBound};
 
 /// How many keys are deleted in one request.
 const DELETED_AT_ONCE: usize = 256;
@@ -246,18 +246,20 @@ impl Probe {
     /// failing again and again. A store that answers wrongly is no error but a report.
     pub async fn run(&self) -> Result<ProbeReport, StoreError> {
         let mut checks = vec![
-            self.check(ProbeCheck::CreateOnly, |n| self.create_only(n)).await?,
-            self.check(ProbeCheck::StaleCondition, |n| self.stale_condition(n)).await?,
-            self.check(ProbeCheck::OneWinner, |n| self.one_winner(n)).await?,
+            self.check(ProbeCheck::CreateOnly, |n| Box::pin(self.create_only(n))).await?,
+            self.check(ProbeCheck::StaleCondition, |n| Box::pin(self.stale_condition(n))).await?,
+            self.check(ProbeCheck::OneWinner, |n| Box::pin(self.one_winner(n))).await?,
         ];
-        let rate = self.again(|n| self.many_swaps(n)).await?;
+        let rate = self.again(|n| Box::pin(self.many_swaps(n))).await?;
         checks.push(CheckResult::new(ProbeCheck::NoLostSwap, &rate));
-        checks.push(self.check(ProbeCheck::FreshReads, |n| self.fresh_reads(n)).await?);
+        checks.push(self.check(ProbeCheck::FreshReads, |n| Box::pin(self.fresh_reads(n))).await?);
         let put = self.time_puts().await?;
         let get = self.time_gets().await?;
         let swap = self.time_swaps().await?;
-        checks.push(self.check(ProbeCheck::CompleteListing, |n| self.complete_listing(n)).await?);
-        let times = self.again(|n| self.times(n)).await?;
+        checks.push(
+            self.check(ProbeCheck::CompleteListing, |n| Box::pin(self.complete_listing(n))).await?,
+        );
+        let times = self.again(|n| Box::pin(self.times(n))).await?;
         checks.push(CheckResult::new(ProbeCheck::Times, &times));
 
         let mut report = ProbeReport {
@@ -297,18 +299,18 @@ impl Probe {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn check<F: Future<Output = Result<Verdict<()>, StoreError>>>(
-        &self,
+    async fn check<'a>(
+        &'a self,
         check: ProbeCheck,
-        run: impl Fn(usize) -> F,
+        run: impl Fn(usize) -> Asking<'a, ()> + Send,
     ) -> Result<CheckResult, StoreError> {
         Ok(CheckResult::new(check, &self.again(run).await?))
     }
 
     /// Asks, and asks again with fresh keys after a failure that says nothing of the store.
-    async fn again<T, F: Future<Output = Result<Verdict<T>, StoreError>>>(
-        &self,
-        run: impl Fn(usize) -> F,
+    async fn again<'a, T>(
+        &'a self,
+        run: impl Fn(usize) -> Asking<'a, T> + Send,
     ) -> Result<Verdict<T>, StoreError> {
         let mut attempt = 0;
         loop {
@@ -418,6 +420,9 @@ impl Probe {
 
 /// Whether the store did what it should, or what it did instead.
 type Verdict<T> = Result<T, String>;
+
+/// A question under way.
+type Asking<'a, T> = BoxFuture<'a, Result<Verdict<T>, StoreError>>;
 
 impl CheckResult {
     fn new<T>(check: ProbeCheck, verdict: &Verdict<T>) -> Self {

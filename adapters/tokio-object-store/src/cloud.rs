@@ -6,7 +6,7 @@ mod aws;
 mod azure;
 #[cfg(feature = "gcp")]
 mod gcp;
-#[cfg(feature = "https")]
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
 mod http;
 
 use std::sync::Arc;

@@ -192,3 +192,22 @@ fn parse(location: &Location) -> Result<Path, StoreFailure> {
 fn version_of(e_tag: Option<String>, generation: Option<String>) -> Version {
     Version { e_tag: e_tag.map(Into::into), generation: generation.map(Into::into) }
 }
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    #[test]
+    fn an_e_tag_loses_its_quotes_only_where_that_is_asked_for() {
+        let adapter = || ObjectStoreAdapter::new(Arc::new(InMemory::new())).expect("it can swap");
+        let (as_it_is, unquoted) = (adapter(), adapter().with_unquoted_e_tags(true));
+        for (e_tag, without) in
+            [("\"a\"", "a"), ("a", "a"), ("W/\"a\"", "W/\"a\""), ("\"", "\""), ("\"\"", "")]
+        {
+            assert_eq!(as_it_is.e_tag_to_match(e_tag), e_tag);
+            assert_eq!(unquoted.e_tag_to_match(e_tag), without);
+        }
+    }
+}

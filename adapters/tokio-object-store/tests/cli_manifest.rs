@@ -110,7 +110,8 @@ fn the_queue_instead_of_its_manifest_is_an_error_that_helps() {
     let manifest = queue.manifest();
     let ran = run(&["manifest", "dump", queue.name()], b"").expect(1);
     ran.expect_error(&[manifest.to_str().expect("a plain name")]);
-    run(&["manifest", "dump", "s3://bucket/manifest"], b"").expect(2).expect_error(&["dump -"]);
+    run(&["manifest", "dump", "s3://bucket"], b"").expect(2).expect_error(&["whole bucket"]);
+    run(&["manifest", "dump", "memory:x"], b"").expect(2).expect_error(&["memory:x"]);
 }
 
 #[test]

@@ -89,6 +89,17 @@ async fn a_client_that_cannot_compare_and_swap_is_refused_by_name() -> Result<()
     Ok(())
 }
 
+#[cfg(not(feature = "aws"))]
+#[tokio::test]
+async fn a_bucket_without_its_feature_is_an_error_that_names_it() {
+    let refused = Producer::new(producer_config("s3://bucket/queue"), clock());
+    let Err(error @ ConfigError::MissingFeature { feature: "aws", .. }) = refused else {
+        panic!("it was taken: {refused:?}")
+    };
+    assert!(error.to_string().contains("s3://bucket"), "{error}");
+    assert!(error.to_string().contains("feature `aws`"), "{error}");
+}
+
 #[tokio::test]
 async fn a_memory_store_is_shared_by_its_name() -> Result<(), Failed> {
     let producer = Producer::new(producer_config("memory:shared"), clock())?;

@@ -24,9 +24,9 @@ pub struct FlushAdvice {
     /// The interval.
     pub flush_interval: Duration,
     /// What keeps it from being shorter.
-    pub bound: Bound,
+    pub bound: FlushBound,
     /// What each consideration asks for at least: swap latency, key rate, price.
-    pub at_least: [(Bound, Duration); 3],
+    pub at_least: [(FlushBound, Duration); 3],
     /// What the writes of one producer cost a month that flushes at this interval all the time, in dollars at S3's prices.
     pub dollars_per_month: f64,
 }
@@ -34,7 +34,7 @@ pub struct FlushAdvice {
 /// What keeps a flush interval from being shorter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Bound {
+pub enum FlushBound {
     /// Nothing: it is the default.
     Default,
     /// A swap should be over before the next one begins, even a slow one: twice its p99.
@@ -45,7 +45,7 @@ pub enum Bound {
     Price,
 }
 
-impl Bound {
+impl FlushBound {
     /// A word for it, as in `--json`.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -58,13 +58,17 @@ impl Bound {
     }
 }
 
-impl fmt::Display for Bound {
+impl fmt::Display for FlushBound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Default => "the default, and this store is fast enough for it",
-            Self::SwapLatency => "twice what a slow swap takes, so that one ends before the next",
-            Self::KeyRate => "half of the swaps that one object takes, shared by all producers",
-            Self::Price => "what the writes of one busy producer may cost",
+            Self::Default => "it is the default, and the store is fast enough for it",
+            Self::SwapLatency => {
+                "twice what a slow swap takes, so that one is over before the next begins"
+            }
+            Self::KeyRate => {
+                "all producers together ask for half of the swaps that the manifest takes"
+            }
+            Self::Price => "the writes of one busy producer cost no more than the budget",
         })
     }
 }
@@ -76,12 +80,12 @@ impl FlushAdvice {
             seconds(dollars_per_month(Duration::from_secs(1)) / dollars.max(0.01))
         });
         let at_least = [
-            (Bound::SwapLatency, swap_p99 * 2),
+            (FlushBound::SwapLatency, swap_p99 * 2),
             // A store that took none is asked for one a minute.
-            (Bound::KeyRate, seconds(2.0 * producers / swaps_per_second.max(1.0 / 60.0))),
-            (Bound::Price, price),
+            (FlushBound::KeyRate, seconds(2.0 * producers / swaps_per_second.max(1.0 / 60.0))),
+            (FlushBound::Price, price),
         ];
-        let mut chosen = (Bound::Default, SHORTEST);
+        let mut chosen = (FlushBound::Default, SHORTEST);
         for (bound, interval) in at_least {
             if interval > chosen.1 {
                 chosen = (bound, interval);
@@ -117,7 +121,12 @@ fn rounded_up(interval: Duration) -> Duration {
 mod tests {
     use super::*;
 
-    fn advice(swap_ms: u64, rate: f64, producers: usize, dollars: Option<f64>) -> (u64, Bound) {
+    fn advice(
+        swap_ms: u64,
+        rate: f64,
+        producers: usize,
+        dollars: Option<f64>,
+    ) -> (u64, FlushBound) {
         let options =
             ProbeOptions { producers, monthly_dollars: dollars, ..ProbeOptions::default() };
         let advice = FlushAdvice::of(Duration::from_millis(swap_ms), rate, &options);
@@ -126,12 +135,12 @@ mod tests {
 
     #[test]
     fn the_interval_follows_from_what_is_scarcest() {
-        assert_eq!(advice(1, 2_000.0, 1, None), (100, Bound::Default));
-        assert_eq!(advice(152, 30.0, 1, None), (310, Bound::SwapLatency));
+        assert_eq!(advice(1, 2_000.0, 1, None), (100, FlushBound::Default));
+        assert_eq!(advice(152, 30.0, 1, None), (310, FlushBound::SwapLatency));
         // Google's one write a second to one object.
-        assert_eq!(advice(50, 1.0, 3, None), (6_000, Bound::KeyRate));
-        assert_eq!(advice(20, 100.0, 1, Some(100.0)), (260, Bound::Price));
-        assert_eq!(advice(20, 0.0, 1, None), (120_000, Bound::KeyRate));
+        assert_eq!(advice(50, 1.0, 3, None), (6_000, FlushBound::KeyRate));
+        assert_eq!(advice(20, 100.0, 1, Some(100.0)), (260, FlushBound::Price));
+        assert_eq!(advice(20, 0.0, 1, None), (120_000, FlushBound::KeyRate));
     }
 
     #[test]

@@ -290,53 +290,79 @@ impl Probe {
         let payload: Vec<u8> =
             (0..self.options.object_bytes).map(|n| (n * n % 251) as u8).collect();
         let payload = Bytes::from(payload);
-        self.timed(async |number| {
-            let key = self.sample(number);
-            self.write(&key, payload.clone(), Condition::Absent).await.map(drop)
-        })
-        .await
+        let mut times = Times::default();
+        for number in 0..self.options.samples {
+            let (key, started) = (self.sample(number), self.runtime.monotonic());
+            let written = self.write(&key, payload.clone(), Condition::Absent).await;
+            times.take(self.since(started), written)?;
+        }
+        Ok(Latency::of(times.times))
     }
 
     pub(super) async fn time_gets(&self) -> Result<Latency, StoreError> {
-        self.timed(async |number| self.read(&self.sample(number), None).await.map(drop)).await
+        let mut times = Times::default();
+        for number in 0..self.options.samples {
+            let (key, started) = (self.sample(number), self.runtime.monotonic());
+            let read = self.read(&key, None).await;
+            times.take(self.since(started), read)?;
+        }
+        Ok(Latency::of(times.times))
     }
 
     pub(super) async fn time_swaps(&self) -> Result<Latency, StoreError> {
         let key = self.key("swapped");
         let mut present = Some(self.create(&key, "0").await?);
-        self.timed(async |number| {
+        let mut times = Times::default();
+        for number in 1..=self.options.samples {
             let version = match present.take() {
                 Some(version) => version,
                 // The last swap was not answered, or lost to the one before.
                 None => match self.found(&key).await? {
                     Ok(object) => object.version,
-                    Err(_) => return Ok(()),
+                    Err(_) => continue,
                 },
             };
-            let swap = self.write(&key, format!("swap {number}"), Condition::Version(version));
-            if let WriteOutcome::Stored(version) = swap.await? {
+            let started = self.runtime.monotonic();
+            let condition = Condition::Version(version);
+            let swapped = self.write(&key, format!("swap {number}"), condition).await;
+            if let Some(WriteOutcome::Stored(version)) = times.take(self.since(started), swapped)? {
                 present = Some(version);
             }
-            Ok(())
-        })
-        .await
+        }
+        Ok(Latency::of(times.times))
     }
 
-    /// How long requests take; the few that fail for now are left out.
-    async fn timed(
-        &self,
-        mut request: impl AsyncFnMut(usize) -> Result<(), StoreError>,
-    ) -> Result<Latency, StoreError> {
-        let (mut times, mut failures) = (Vec::new(), 0);
-        for number in 0..self.options.samples {
-            let started = self.runtime.monotonic();
-            match request(number).await {
-                Ok(()) => times.push(self.runtime.monotonic().saturating_since(started)),
-                Err(error) if error.is_retryable() && failures < MOST_FAILURES => failures += 1,
-                Err(error) => return Err(error),
+    fn since(&self, started: buffer_core::Instant) -> Duration {
+        self.runtime.monotonic().saturating_since(started)
+    }
+}
+
+/// How long requests took; the few that fail for now are left out.
+#[derive(Default)]
+struct Times {
+    times: Vec<Duration>,
+    failures: usize,
+}
+
+impl Times {
+    fn take<T>(
+        &mut self,
+        took: Duration,
+        result: Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        match result {
+            Ok(answer) => {
+                self.times.push(took);
+                Ok(Some(answer))
             }
+            Err(error) if error.is_retryable() && self.failures < MOST_FAILURES => {
+                self.failures += 1;
+                Ok(None)
+            }
+            // That was found out before, and is in the report.
+            Err(error) if error.kind == StoreErrorKind::Unsupported => Ok(None),
+            Err(error) => Err(error),
         }
-        Ok(Latency::of(times))
     }
 }
 

@@ -41,7 +41,10 @@ pub(crate) fn url(text: &str) -> String {
 /// The value of an option, as it may be shown.
 pub(super) fn value<'a>(name: &str, value: &'a str) -> Shown<'a> {
     match table::find(name) {
-        Some(option) if !option.secret && url(value) == value => Shown::Whole(value),
+        // What cannot be this option's value may have been meant for another one.
+        Some(option) if !option.secret && option.parse(value).is_ok() && url(value) == value => {
+            Shown::Whole(value)
+        }
         Some(_) | None => Shown::Hidden,
     }
 }
@@ -128,6 +131,10 @@ mod tests {
             ("s3://token@bucket/p", "s3://***@bucket/p"),
             ("s3://id:se/cr?et@bucket/p", "s3://***@bucket/p"),
             ("s3://b?region=x&unquoted_etag=true", "s3://b?region=x&unquoted_etag=true"),
+            (
+                "s3://b?unquoted_etag=wJalrXUtn&endpoint=FEMI",
+                "s3://b?unquoted_etag=***&endpoint=***",
+            ),
             ("s3://b?secret_acess_key=x", "s3://b?secret_acess_key=***"),
             ("s3://b?secret%5Faccess_key=x&region=y", "s3://b?***=***&region=y"),
             ("s3://b?endpoint=https://a:b@c", "s3://b?endpoint=***"),

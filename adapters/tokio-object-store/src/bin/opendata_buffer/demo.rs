@@ -52,7 +52,7 @@ pub(crate) struct Options {
     #[arg(value_name = "QUEUE-DIR", value_parser = queue::store_location())]
     queue: Option<StoreLocation>,
     #[command(flatten)]
-    options: queue::Options,
+    options: queue::StoreTold,
     #[command(flatten)]
     keys: Keys,
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use buffer::buffer_core::Location;
 use buffer::{
-    CheckResult, FlushAdvice, Latency, Probe, ProbeOptions, ProbeReport, Runtime, StoreLocation,
-    StorePlace, SystemClock, TokioRuntime,
+    CheckResult, FlushAdvice, FlushBound, Latency, Probe, ProbeOptions, ProbeReport, Runtime,
+    StoreLocation, StorePlace, SystemClock, TokioRuntime,
 };
 use clap::Args;
 use serde_json::{Value, json};
@@ -148,7 +148,8 @@ fn print(report: &ProbeReport) {
     }
     println!("one object took {:.1} swaps a second from four writers", report.swaps_per_second);
     if let Some(ahead) = report.clock_ahead_ms {
-        println!("the store's clock is {ahead} ms ahead of this machine's");
+        let (off, how) = (ahead.unsigned_abs(), if ahead < 0 { "behind" } else { "ahead of" });
+        println!("the store's clock is {off} ms {how} this machine's, give or take a second");
     }
     if let Some(advice) = &report.advice {
         print_advice(advice);
@@ -157,15 +158,17 @@ fn print(report: &ProbeReport) {
 
 fn print_advice(advice: &FlushAdvice) {
     let FlushAdvice { flush_interval, bound, dollars_per_month, .. } = advice;
-    let interval = humantime::format_duration(*flush_interval);
-    println!("\nrecommended: --flush-interval {interval}");
-    println!("because of {bound}");
-    for (bound, least) in &advice.at_least {
-        println!("  at least {:>8} ms for {bound}", millis(*least));
+    println!("\nrecommended: --flush-interval {}", humantime::format_duration(*flush_interval));
+    println!("why: {bound}");
+    // Where nothing is paid for, there is nothing to say about that.
+    for (bound, least) in advice.at_least.iter().filter(|(_, least)| !least.is_zero()) {
+        println!("  {:>8} ms  {bound}", millis(*least));
+        if *bound == FlushBound::Price {
+            println!(
+                "a producer that is always busy writes for ${dollars_per_month:.0} a month then, at S3's prices"
+            );
+        }
     }
-    println!(
-        "a producer that is always busy then writes for ${dollars_per_month:.0} a month at S3's prices"
-    );
 }
 
 fn timed(report: &ProbeReport) -> [(&'static str, Latency); 3] {

@@ -28,7 +28,7 @@ pub(crate) struct DumpOptions {
     #[arg(value_name = "PATH|URL|-", value_parser = queue::store_location())]
     manifest: StoreLocation,
     #[command(flatten)]
-    options: queue::Options,
+    options: queue::StoreTold,
 }
 
 pub(crate) async fn run(command: &Command) -> Outcome {
@@ -81,9 +81,10 @@ async fn read_object(mut cloud: CloudStore) -> Result<(String, Bytes), Failure> 
     match queue::read_manifest(&*store, &key).await? {
         ReadOutcome::Found(object) => Ok((name, object.bytes)),
         ReadOutcome::Missing | ReadOutcome::NotModified => {
+            let failure = format!("cannot read {name}: there is no such object");
             let hint =
-                format!("if {key} is a queue, its manifest is {key}/ingest/manifest");
-            Err(Failure::failed(format!("cannot read {name}: there is no such object")).hint(&hint))
+                "name the manifest itself; a queue's is at its URL, and then ingest/manifest";
+            Err(Failure::failed(failure).hint(hint))
         }
     }
 }

@@ -24,7 +24,7 @@ pub(crate) struct Queue {
     #[arg(value_name = "QUEUE", value_parser = store_location())]
     pub(crate) store: StoreLocation,
     #[command(flatten)]
-    pub(crate) options: Options,
+    pub(crate) options: StoreTold,
     #[command(flatten)]
     pub(crate) keys: Keys,
 }
@@ -42,20 +42,20 @@ pub(crate) struct Keys {
 
 /// What a store is told besides its URL.
 #[derive(Args)]
-pub(crate) struct Options {
+pub(crate) struct StoreTold {
     /// Tells a store in the cloud something, such as region=eu-west-1; --help lists what there is
     #[arg(long = "store-option", value_name = "NAME=VALUE", long_help = long_help())]
     given: Vec<String>,
 }
 
-impl fmt::Debug for Options {
+impl fmt::Debug for StoreTold {
     /// There may be secrets in there.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} store options", self.given.len())
     }
 }
 
-impl Options {
+impl StoreTold {
     /// Names and values. What is wrong is not repeated: it may be a secret.
     pub(crate) fn parse(&self) -> Result<StoreOptions, Failure> {
         let mut options = StoreOptions::new();
