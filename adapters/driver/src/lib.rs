@@ -23,6 +23,7 @@ mod consumer;
 mod engine;
 mod fetch;
 mod host;
+mod listing;
 mod local;
 mod producer;
 mod runtime;
@@ -39,6 +40,7 @@ pub use buffer_core::{
 pub use config::{CompressionType, ConfigError, ConsumerConfig, ProducerConfig, StoreLocation};
 pub use consumer::{Consumer, ConsumerStats};
 pub use fetch::{FetchError, FetchHandle};
+pub use listing::{ListStream, Listings};
 pub use local::{LocalDirectory, LocalFiles};
 pub use producer::{DurabilityWatcher, Producer, ProducerStats, WriteHandle};
 pub use runtime::{BoxFuture, Clock, Runtime, SystemClock};
