@@ -1,90 +1,12 @@
 //! What users configure, as they write it: in code, or in a file through serde.
 
-use std::convert::Infallible;
-use std::fmt;
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use buffer_core as core;
 use buffer_core::Location;
 use serde::{Deserialize, Serialize};
 
-/// Where a queue is kept: a directory, or a URL that the adapter understands.
-///
-/// Written as one string: what has a scheme (`memory:`, `file:///srv/queue`,
-/// `s3://bucket/prefix`) is a URL, anything else a path.
-///
-/// ```
-/// use buffer_driver::StoreLocation;
-///
-/// assert_eq!("/srv/queue".parse(), Ok(StoreLocation::Directory("/srv/queue".into())));
-/// assert_eq!("memory:".parse(), Ok(StoreLocation::Url("memory:".into())));
-/// assert_eq!(StoreLocation::default(), StoreLocation::Directory(".data".into()));
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "String", into = "String")]
-pub enum StoreLocation {
-    /// A directory on this machine; it is created when it is not there.
-    Directory(PathBuf),
-    /// Anything else.
-    Url(String),
-}
-
-impl Default for StoreLocation {
-    /// The directory `.data`, for producers and consumers alike.
-    fn default() -> Self {
-        Self::Directory(PathBuf::from(".data"))
-    }
-}
-
-impl From<String> for StoreLocation {
-    fn from(text: String) -> Self {
-        // One letter before the colon is a Windows drive.
-        let scheme = text.split_once(':').map(|(scheme, _)| scheme);
-        let is_url = scheme.is_some_and(|scheme| {
-            scheme.len() > 1
-                && scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-                && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
-        });
-        if is_url { Self::Url(text) } else { Self::Directory(PathBuf::from(text)) }
-    }
-}
-
-impl From<&str> for StoreLocation {
-    fn from(text: &str) -> Self {
-        Self::from(text.to_owned())
-    }
-}
-
-impl FromStr for StoreLocation {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(Self::from(text))
-    }
-}
-
-impl From<StoreLocation> for String {
-    fn from(store: StoreLocation) -> Self {
-        store.to_string()
-    }
-}
-
-impl From<PathBuf> for StoreLocation {
-    fn from(path: PathBuf) -> Self {
-        Self::Directory(path)
-    }
-}
-
-impl fmt::Display for StoreLocation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Directory(path) => path.display().fmt(f),
-            Self::Url(url) => url.fmt(f),
-        }
-    }
-}
+use crate::store_url::{StoreLocation, StoreOptions};
 
 /// How a batch's records are compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +39,8 @@ macro_rules! config {
         pub struct $name {
             /// Where the queue is kept. Default: the directory `.data`.
             pub store: StoreLocation,
+            /// What the store has to be told besides: endpoint, region, keys. Default: nothing.
+            pub store_options: StoreOptions,
             /// Batches are named `{data_path_prefix}/{ULID}.batch`. Two queues must not share one. Default: `ingest`.
             pub data_path_prefix: String,
             /// The manifest's key. Default: `ingest/manifest`.
@@ -225,6 +149,7 @@ impl Default for ProducerConfig {
         let core = core::ProducerConfig::default();
         Self {
             store: StoreLocation::default(),
+            store_options: StoreOptions::new(),
             data_path_prefix: core.data_path_prefix.to_string(),
             manifest_path: core.manifest_path.to_string(),
             flush_interval: core.flush_interval,
@@ -263,6 +188,7 @@ impl Default for ConsumerConfig {
         let core = core::ConsumerConfig::default();
         Self {
             store: StoreLocation::default(),
+            store_options: StoreOptions::new(),
             data_path_prefix: core.data_path_prefix.to_string(),
             manifest_path: core.manifest_path.to_string(),
             prefetch_batches: core.prefetch_batches,
@@ -302,7 +228,7 @@ impl ConsumerConfig {
     }
 }
 
-/// A configuration or a store that cannot work. Nothing was started.
+/// A configuration or a store that cannot work. Nothing was started, and nothing secret is repeated.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -322,6 +248,22 @@ pub enum ConfigError {
         store: String,
         /// What it lacks.
         reason: String,
+    },
+    /// An option of the store is unknown, missing, or cannot have this value.
+    #[error("store option {option}: {reason}")]
+    StoreOption {
+        /// The option, or the environment variable that stands for it.
+        option: String,
+        /// What would be right.
+        reason: String,
+    },
+    /// This build leaves out what it takes to open the store.
+    #[error("cannot use the store {store}: build with the feature `{feature}`")]
+    MissingFeature {
+        /// The store.
+        store: String,
+        /// The feature to turn on.
+        feature: &'static str,
     },
     /// The URL is not one that this adapter understands.
     #[error("cannot use the store {store:?}: {reason}")]
@@ -446,12 +388,5 @@ mod tests {
             let error = parse(wrong).expect_err(wrong).to_string();
             assert!(error.contains("duration"), "{wrong}: {error}");
         }
-    }
-
-    #[test]
-    fn a_drive_letter_is_no_scheme() {
-        assert_eq!(StoreLocation::from("C:\\queue"), StoreLocation::Directory("C:\\queue".into()));
-        assert_eq!(StoreLocation::from("s3://b/p"), StoreLocation::Url("s3://b/p".into()));
-        assert_eq!(StoreLocation::from("./a:b"), StoreLocation::Directory("./a:b".into()));
     }
 }

@@ -14,8 +14,10 @@
 //! it did not happen: the state machines in [`core`] do that, because only they
 //! know what a repetition may break. Time-outs are the driver's as well.
 //!
-//! [`LocalDirectory`] is a store in a plain directory, for every runtime. The
-//! example `threads` is a whole adapter in fifty lines.
+//! [`LocalDirectory`] is a store in a plain directory and [`MemoryStore`] one in
+//! memory, for every runtime; [`open_store`] opens what a configuration names,
+//! and asks the adapter for a bucket's client alone. The example `threads` is a
+//! whole adapter in fifty lines.
 
 mod batch;
 mod config;
@@ -25,9 +27,13 @@ mod fetch;
 mod host;
 mod listing;
 mod local;
+mod memory;
+mod open;
+mod prefixed;
 mod producer;
 mod runtime;
 mod store;
+mod store_url;
 
 pub use batch::{BatchDescriptor, ConsumedBatch, Resume, TakeOver};
 pub use buffer_core;
@@ -37,11 +43,18 @@ pub use buffer_core::{
     InitializeError, ManifestError, NextError, SkipError, StoreError, StoreErrorKind,
     StoreOperation, Submission, SubmitError,
 };
-pub use config::{CompressionType, ConfigError, ConsumerConfig, ProducerConfig, StoreLocation};
+pub use config::{CompressionType, ConfigError, ConsumerConfig, ProducerConfig};
 pub use consumer::{Consumer, ConsumerStats};
 pub use fetch::{FetchError, FetchHandle};
 pub use listing::{ListStream, Listings};
 pub use local::{LocalDirectory, LocalFiles};
+pub use memory::MemoryStore;
+pub use open::open_store;
+pub use prefixed::PrefixedStore;
 pub use producer::{DurabilityWatcher, Producer, ProducerStats, WriteHandle};
 pub use runtime::{BoxFuture, Clock, Runtime, SystemClock};
 pub use store::{Store, StoreFailure};
+pub use store_url::{
+    CloudStore, OptionKind, Provider, STORE_OPTIONS, StoreLocation, StoreOption, StoreOptions,
+    StorePlace, process_environment,
+};

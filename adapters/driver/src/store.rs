@@ -46,6 +46,37 @@ pub trait Store: fmt::Debug + fmt::Display + Send + Sync + 'static {
     fn delete(&self, locations: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>>;
 }
 
+impl<S: Store + ?Sized> Store for Arc<S> {
+    fn write(
+        &self,
+        location: &Location,
+        payload: Rope,
+        condition: Condition,
+    ) -> BoxFuture<'_, Result<WriteOutcome, StoreFailure>> {
+        (**self).write(location, payload, condition)
+    }
+
+    fn read(
+        &self,
+        location: &Location,
+        unless: Option<Version>,
+    ) -> BoxFuture<'_, Result<ReadOutcome, StoreFailure>> {
+        (**self).read(location, unless)
+    }
+
+    fn list(
+        &self,
+        prefix: &Location,
+        after: Option<ListCursor>,
+    ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
+        (**self).list(prefix, after)
+    }
+
+    fn delete(&self, locations: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {
+        (**self).delete(locations)
+    }
+}
+
 /// A request that failed, before the driver says which one it was.
 #[derive(Clone, Debug)]
 pub struct StoreFailure {

@@ -25,7 +25,7 @@ impl Consumer {
     /// store that cannot be opened or cannot compare and swap.
     pub fn new(config: ConsumerConfig, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
         let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::current()?);
-        let store = open_store(&config.store, &runtime)?;
+        let store = open_store(&config.store, &config.store_options, &runtime)?;
         buffer_driver::Consumer::with_store(&config, store, clock, runtime).map(Self)
     }
 

@@ -21,7 +21,7 @@ use buffer::buffer_core::{
 };
 use buffer::{
     BoxFuture, Consumer, ConsumerConfig, Producer, ProducerConfig, Runtime, Store, StoreFailure,
-    StoreLocation, SystemClock, TokioRuntime, open_store,
+    StoreLocation, StoreOptions, SystemClock, TokioRuntime, open_store,
 };
 use bytes::Bytes;
 
@@ -147,7 +147,8 @@ impl Post {
     fn store(&self, linger: Duration) -> Arc<dyn Store> {
         let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::current().expect("inside tokio"));
         let queue = StoreLocation::Directory(self.queue.clone());
-        let inner = open_store(&queue, &runtime).expect("the directory can be opened");
+        let inner = open_store(&queue, &StoreOptions::new(), &runtime)
+            .expect("the directory can be opened");
         let note = Mutex::new(appending(&self.note));
         Arc::new(Noted { inner, note, linger, lingers: AtomicBool::new(false) })
     }

@@ -112,7 +112,7 @@ async fn unless_stopped<T>(
 async fn open(options: &Options) -> Result<Consumer, Failure> {
     let Queue { store: location, keys } = &options.queue;
     queue::refuse_memory(location)?;
-    if let Some(path) = queue::directory(location)
+    if let Some(path) = location.directory()
         && !path.is_dir()
     {
         let path = path.display();

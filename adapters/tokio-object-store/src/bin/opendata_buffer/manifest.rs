@@ -55,7 +55,7 @@ fn read(named: &StoreLocation) -> Result<(String, Bytes), Failure> {
             Err(error) => Err(Failure::failed(format!("cannot read standard input: {error}"))),
         };
     }
-    let Some(path) = queue::directory(named) else {
+    let Some(path) = named.directory() else {
         let message = format!(
             "cannot read {named}: name a file or file:///PATH; \
              of a manifest elsewhere, pipe the object to `manifest dump -`"

@@ -1,9 +1,10 @@
 //! Which queue a command is about.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use buffer::{ProducerConfig, Runtime, Store, StoreLocation, TokioRuntime, open_store};
+use buffer::{
+    ProducerConfig, Runtime, Store, StoreLocation, StoreOptions, TokioRuntime, open_store,
+};
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
@@ -38,21 +39,10 @@ pub(crate) fn store_location() -> impl TypedValueParser<Value = StoreLocation> {
     })
 }
 
-/// The directory that a location names, by its path or by a `file:` URL.
-pub(crate) fn directory(store: &StoreLocation) -> Option<PathBuf> {
-    match store {
-        StoreLocation::Directory(path) => Some(path.clone()),
-        StoreLocation::Url(url) => {
-            let url = url::Url::parse(url).ok()?;
-            if url.scheme() == "file" { url.to_file_path().ok() } else { None }
-        }
-    }
-}
-
 /// Opens a queue's store.
 pub(crate) fn open(store: &StoreLocation) -> Result<Arc<dyn Store>, Failure> {
     let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::current()?);
-    Ok(open_store(store, &runtime)?)
+    Ok(open_store(store, &StoreOptions::new(), &runtime)?)
 }
 
 /// Refuses a store that ends with this process: a shell could not do anything with it.

@@ -1,0 +1,58 @@
+//! From a configuration to a store.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use buffer_core::{Location, StoreError, StoreOperation};
+
+use crate::config::ConfigError;
+use crate::local::LocalDirectory;
+use crate::memory::MemoryStore;
+use crate::prefixed::PrefixedStore;
+use crate::runtime::Runtime;
+use crate::store::Store;
+use crate::store_url::{CloudStore, StoreLocation, StoreOptions, StorePlace, process_environment};
+
+/// Opens the store that a configuration names.
+///
+/// Directories (made when they are not there) and `memory:NAME` (shared by all that name it in
+/// this process, for as long as one of them lives) are opened here. For a bucket,
+/// `open_bucket` makes a store of the whole bucket, to which the prefix is added here.
+/// The environment is this process's.
+///
+/// # Errors
+///
+/// [`ConfigError`] when the store is not one that there is, an option is wrong,
+/// or it cannot be opened; and what `open_bucket` says.
+pub fn open_store(
+    location: &StoreLocation,
+    options: &StoreOptions,
+    runtime: &Arc<dyn Runtime>,
+    open_bucket: impl FnOnce(&CloudStore) -> Result<Arc<dyn Store>, ConfigError>,
+) -> Result<Arc<dyn Store>, ConfigError> {
+    match StorePlace::resolve(location, options, &process_environment)? {
+        StorePlace::Directory(path) => open_directory(&path, runtime),
+        StorePlace::Memory(name) => Ok(MemoryStore::shared(&name)),
+        StorePlace::Cloud(mut cloud) => {
+            let prefix = cloud.take_prefix();
+            let bucket = open_bucket(&cloud)?;
+            Ok(match prefix {
+                Some(prefix) => Arc::new(PrefixedStore::new(bucket, prefix)),
+                None => bucket,
+            })
+        }
+    }
+}
+
+fn open_directory(path: &Path, runtime: &Arc<dyn Runtime>) -> Result<Arc<dyn Store>, ConfigError> {
+    match LocalDirectory::open(path, Arc::clone(runtime)) {
+        Ok(store) => Ok(Arc::new(store)),
+        Err(failure) => {
+            let store = path.display().to_string();
+            let mut source =
+                StoreError::new(failure.kind, StoreOperation::Open, Location::from(store.as_str()));
+            source.source = failure.source;
+            Err(ConfigError::Open { store, source })
+        }
+    }
+}
