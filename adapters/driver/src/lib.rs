@@ -18,10 +18,15 @@
 //! memory, for every runtime; [`open_store`] opens what a configuration names,
 //! and asks the adapter for a bucket's client alone. The example `threads` is a
 //! whole adapter in fifty lines.
+//!
+//! A store of your own must pass a contract. The feature `contract` brings the module
+//! of that name, with suites to run on it.
 
 mod batch;
 mod config;
 mod consumer;
+#[cfg(feature = "contract")]
+pub mod contract;
 mod engine;
 mod fetch;
 mod host;

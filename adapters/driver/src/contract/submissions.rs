@@ -1,0 +1,395 @@
+//! Submissions while answers are lost: every one settles, and what it is told is true.
+//!
+//! Producers send through a [`Proxy`] that loses answers after their requests were applied.
+//! Afterwards a consumer without a proxy reads the queue, and every submission is held
+//! against what its producer was told: durable ones are there once, those that were reported
+//! as not delivered are not, and those of unknown outcome are there at most once.
+//!
+//! The client's own retries must be off: each write of the store has to be one `PUT` on the wire.
+//!
+//! ```no_run
+//! # use std::sync::Arc;
+//! # use buffer_driver::{Runtime, Store};
+//! use buffer_driver::contract::proxy::{Fate, Losses, Proxy, Scope};
+//! use buffer_driver::contract::queue::Side;
+//! use buffer_driver::contract::submissions::{self, Plan};
+//!
+//! # fn open_s3(endpoint: &str) -> Arc<dyn Store> { unimplemented!("{endpoint}") }
+//! # async fn example(runtime: Arc<dyn Runtime>) -> Result<(), Box<dyn std::error::Error>> {
+//! let losses = Losses::of(Scope::Writes, 7).losing(Fate::Closed, 100).losing(Fate::Answer(500), 100);
+//! let proxy = Proxy::start("127.0.0.1:5000".parse()?, losses)?;
+//! let lossy = Side::new(open_s3(&proxy.url()), Arc::clone(&runtime));
+//! let direct = Side::new(open_s3("http://127.0.0.1:5000"), runtime);
+//! let summary = submissions::settle(&Plan::default(), &proxy, lossy, direct, "lossy-4711".into()).await?;
+//! println!("{summary}");
+//! # Ok(())
+//! # }
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use buffer_core::{
+    Condition, DeliveryError, ListCursor, ListPage, Location, ReadOutcome, Rope, Version,
+    WriteOutcome,
+};
+use bytes::Bytes;
+
+use super::proxy::{Fate, Proxy};
+use super::queue::{Keys, Side, broken};
+use super::report::Violation;
+use super::tasks::{Task, within};
+use crate::config::{ConsumerConfig, ProducerConfig};
+use crate::consumer::Consumer;
+use crate::producer::Producer;
+use crate::runtime::BoxFuture;
+use crate::store::{Store, StoreFailure};
+
+type Result<T = ()> = std::result::Result<T, Violation>;
+
+/// How much is sent, and for how long it is tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// How many submissions there are, of one entry each. Default: 500.
+    pub submissions: u64,
+    /// How many producers send them, taking turns at the manifest. Default: 3.
+    pub producers: u64,
+    /// How many submissions go into a batch. Default: 5.
+    pub submissions_per_batch: usize,
+    /// How long a batch is tried. Default: 60 s.
+    pub delivery_timeout: Duration,
+    /// How long the whole may take. Default: 10 min.
+    pub time_limit: Duration,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            submissions: 500,
+            producers: 3,
+            submissions_per_batch: 5,
+            delivery_timeout: Duration::from_secs(60),
+            time_limit: Duration::from_secs(600),
+        }
+    }
+}
+
+/// What became of the submissions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Submissions that were reported as durable; all of them were there, once.
+    pub durable: u64,
+    /// Submissions that were reported as not delivered; none of them was there.
+    pub not_delivered: u64,
+    /// Submissions whose outcome was reported as unknown.
+    pub unknown: u64,
+    /// Those of them that were there, once.
+    pub unknown_and_there: u64,
+    /// Batches that the queue had.
+    pub batches: u64,
+    /// Calls of [`Store::write`], and `PUT`s on the wire.
+    pub writes: u64,
+    /// Answers that were lost, and how.
+    pub lost: BTreeMap<Fate, u64>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} durable, {} not delivered, {} unknown ({} of them there), in {} batches; \
+             {} writes, answers lost: {:?}; {:.1?}",
+            self.durable,
+            self.not_delivered,
+            self.unknown,
+            self.unknown_and_there,
+            self.batches,
+            self.writes,
+            self.lost,
+            self.took,
+        )
+    }
+}
+
+/// What a producer was told about a submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Durable,
+    NotDelivered,
+    Unknown,
+}
+
+/// Sends through `lossy`, whose client speaks to `proxy`, and looks through `direct`.
+///
+/// # Errors
+///
+/// [`Violation`], with the fact that does not hold; also if the proxy lost nothing.
+pub async fn settle(
+    plan: &Plan,
+    proxy: &Proxy,
+    lossy: Side,
+    direct: Side,
+    prefix: Location,
+) -> Result<Summary> {
+    let (runtime, limit) = (Arc::clone(&direct.runtime), plan.time_limit);
+    let work = settle_all(plan, proxy, lossy, direct, prefix);
+    within(&runtime, limit, work).await.unwrap_or_else(|| {
+        let check = "every_submission_settles";
+        Err(violation(check, format!("an end within {limit:?}"), "that it still runs"))
+    })
+}
+
+async fn settle_all(
+    plan: &Plan,
+    proxy: &Proxy,
+    lossy: Side,
+    direct: Side,
+    prefix: Location,
+) -> Result<Summary> {
+    let start = direct.runtime.monotonic();
+    let keys = Keys::below(&prefix);
+    let before = proxy.counts();
+    let counted = Arc::new(Counted { store: Arc::clone(&lossy.store), writes: AtomicU64::new(0) });
+    let sides = Side { store: Arc::clone(&counted) as Arc<dyn Store>, ..lossy };
+    let tasks: Vec<_> = (0..plan.producers.max(1))
+        .map(|number| {
+            let (plan, side, keys) = (plan.clone(), sides.clone(), keys.clone());
+            Task::start(
+                &side.runtime.clone(),
+                async move { send(&plan, side, &keys, number).await },
+            )
+        })
+        .collect();
+    let mut told = BTreeMap::new();
+    for task in tasks {
+        told.extend(task.join().await?);
+    }
+    let after = proxy.counts();
+    let lost: BTreeMap<Fate, u64> = after
+        .lost
+        .iter()
+        .map(|(fate, count)| (*fate, count - before.lost.get(fate).copied().unwrap_or_default()))
+        .collect();
+    if lost.values().sum::<u64>() == 0 {
+        return Err(violation("answers_are_lost", "some", "none, so nothing was shown"));
+    }
+    let (writes, puts) =
+        (counted.writes.load(Ordering::SeqCst), after.of("PUT") - before.of("PUT"));
+    if writes != puts {
+        let (expected, seen) = (format!("{writes} PUTs for as many writes"), format!("{puts}"));
+        return Err(violation("each_write_is_one_request", expected, seen));
+    }
+    let (found, batches) = read_all(&direct, &keys).await?;
+    let mut summary = Summary { batches, writes, lost, ..Summary::default() };
+    compare(&told, &found, plan.producers.max(1), &mut summary)?;
+    summary.took = direct.runtime.monotonic().saturating_since(start);
+    Ok(summary)
+}
+
+/// One producer's submissions, with what it was told of each.
+async fn send(plan: &Plan, side: Side, keys: &Keys, number: u64) -> Result<Vec<(u64, Told)>> {
+    let config = ProducerConfig {
+        data_path_prefix: keys.batches.clone(),
+        manifest_path: keys.manifest.clone(),
+        flush_interval: Duration::from_millis(5),
+        max_buffered_inputs: plan.submissions_per_batch,
+        delivery_timeout: plan.delivery_timeout,
+        gc_grace_period: plan.delivery_timeout * 3,
+        ..ProducerConfig::default()
+    };
+    let producer = Producer::with_store(&config, side.store, side.clock, side.runtime)
+        .map_err(|error| broken("a_producer_can_be_made", &error))?;
+    let mut watchers = Vec::new();
+    for submission in (0..plan.submissions).filter(|place| place % plan.producers.max(1) == number)
+    {
+        let entry = Bytes::from(format!("submission {submission}"));
+        let submitted = producer.produce(vec![entry], Bytes::new()).await;
+        let handle = submitted.map_err(|error| broken("a_submission_is_taken", &error))?;
+        watchers.push((submission, handle.watcher));
+    }
+    // What failed is told by each watcher.
+    let _ = producer.close().await;
+    let mut told = Vec::new();
+    for (submission, watcher) in watchers {
+        let outcome = match watcher.await_durable().await {
+            Ok(()) => Told::Durable,
+            Err(DeliveryError::NotDelivered(_)) => Told::NotDelivered,
+            Err(_) => Told::Unknown,
+        };
+        told.push((submission, outcome));
+    }
+    Ok(told)
+}
+
+/// All submissions that the queue has, in its order.
+async fn read_all(side: &Side, keys: &Keys) -> Result<(Vec<u64>, u64)> {
+    let config = ConsumerConfig {
+        data_path_prefix: keys.batches.clone(),
+        manifest_path: keys.manifest.clone(),
+        gc_enabled: false,
+        ..ConsumerConfig::default()
+    };
+    let Side { store, runtime, clock } = side.clone();
+    let consumer = Consumer::with_store(&config, store, clock, runtime)
+        .map_err(|error| broken("a_consumer_can_be_made", &error))?;
+    let taken = consumer.initialize(None).await;
+    taken.map_err(|error| broken("the_queue_can_be_taken_over", &error))?;
+    let (mut found, mut batches) = (Vec::new(), 0);
+    loop {
+        let next = consumer.next_batch().await;
+        let Some(batch) = next.map_err(|error| broken("every_batch_can_be_read", &error))? else {
+            break;
+        };
+        batches += 1;
+        for entry in &batch.entries {
+            let text = std::str::from_utf8(entry).unwrap_or_default();
+            let number = text.strip_prefix("submission ").and_then(|number| number.parse().ok());
+            let Some(number) = number else {
+                let seen = format!("{entry:?} in batch {}", batch.sequence);
+                return Err(violation("entries_come_back_as_they_went", "a submission", seen));
+            };
+            found.push(number);
+        }
+        let acked = consumer.ack(batch.sequence).await;
+        acked.map_err(|error| broken("a_batch_can_be_acknowledged", &error))?;
+    }
+    consumer.close().await.map_err(|error| broken("a_consumer_closes", &error))?;
+    Ok((found, batches))
+}
+
+fn compare(
+    told: &BTreeMap<u64, Told>,
+    found: &[u64],
+    producers: u64,
+    summary: &mut Summary,
+) -> Result {
+    let mut times = BTreeMap::<u64, u64>::new();
+    let mut last = BTreeMap::<u64, u64>::new();
+    for number in found {
+        *times.entry(*number).or_default() += 1;
+        if let Some(earlier) = last.insert(number % producers, *number)
+            && earlier >= *number
+        {
+            let seen = format!("{number} after {earlier}");
+            let check = "submissions_of_a_producer_come_in_order";
+            return Err(violation(check, "rising numbers", seen));
+        }
+    }
+    if let Some(strange) = times.keys().find(|number| !told.contains_key(number)) {
+        return Err(violation("nothing_comes_that_was_not_sent", "what was sent", strange));
+    }
+    for (number, told) in told {
+        let count = times.get(number).copied().unwrap_or_default();
+        let (check, is_right) = match told {
+            Told::Durable => ("what_is_durable_is_there_once", count == 1),
+            Told::NotDelivered => ("what_was_not_delivered_is_not_there", count == 0),
+            Told::Unknown => ("what_is_unknown_is_there_at_most_once", count <= 1),
+        };
+        if !is_right {
+            let seen = format!("submission {number} {count} times");
+            return Err(violation(check, format!("what {told:?} says"), seen));
+        }
+        match told {
+            Told::Durable => summary.durable += 1,
+            Told::NotDelivered => summary.not_delivered += 1,
+            Told::Unknown => {
+                summary.unknown += 1;
+                summary.unknown_and_there += count;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn violation(check: &str, expected: impl fmt::Display, seen: impl fmt::Display) -> Violation {
+    Violation { check: check.to_owned(), expected: expected.to_string(), seen: seen.to_string() }
+}
+
+/// A store whose writes are counted as they are sent.
+#[derive(Debug)]
+struct Counted {
+    store: Arc<dyn Store>,
+    writes: AtomicU64,
+}
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.store.fmt(f)
+    }
+}
+
+impl Store for Counted {
+    fn write(
+        &self,
+        location: &Location,
+        payload: Rope,
+        condition: Condition,
+    ) -> BoxFuture<'_, std::result::Result<WriteOutcome, StoreFailure>> {
+        let write = self.store.write(location, payload, condition);
+        Box::pin(async move {
+            self.writes.fetch_add(1, Ordering::SeqCst);
+            write.await
+        })
+    }
+
+    fn read(
+        &self,
+        location: &Location,
+        unless: Option<Version>,
+    ) -> BoxFuture<'_, std::result::Result<ReadOutcome, StoreFailure>> {
+        self.store.read(location, unless)
+    }
+
+    fn list(
+        &self,
+        prefix: &Location,
+        after: Option<ListCursor>,
+    ) -> BoxFuture<'_, std::result::Result<ListPage, StoreFailure>> {
+        self.store.list(prefix, after)
+    }
+
+    fn delete(
+        &self,
+        locations: Vec<Location>,
+    ) -> BoxFuture<'_, Vec<std::result::Result<(), StoreFailure>>> {
+        self.store.delete(locations)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compared(told: &[(u64, Told)], found: &[u64]) -> std::result::Result<Summary, String> {
+        let mut summary = Summary::default();
+        let told = told.iter().copied().collect();
+        compare(&told, found, 2, &mut summary).map_err(|violation| violation.check)?;
+        Ok(summary)
+    }
+
+    #[test]
+    fn what_was_told_is_held_against_what_is_there() {
+        use Told::{Durable, NotDelivered, Unknown};
+        let told = [(0, Durable), (1, NotDelivered), (2, Unknown), (3, Unknown), (4, Durable)];
+        let summary = compared(&told, &[0, 3, 4]).expect("it all fits");
+        let Summary { durable, not_delivered, unknown, unknown_and_there, .. } = summary;
+        assert_eq!([durable, not_delivered, unknown, unknown_and_there], [2, 1, 2, 1]);
+        let wrong: [(&[u64], &str); 6] = [
+            (&[0], "what_is_durable_is_there_once"),
+            (&[0, 1, 4], "what_was_not_delivered_is_not_there"),
+            (&[0, 0, 4], "submissions_of_a_producer_come_in_order"),
+            (&[4, 0], "submissions_of_a_producer_come_in_order"),
+            (&[0, 3, 4, 3], "submissions_of_a_producer_come_in_order"),
+            (&[0, 4, 6], "nothing_comes_that_was_not_sent"),
+        ];
+        for (found, check) in wrong {
+            assert_eq!(compared(&told, found), Err(check.to_owned()), "{found:?}");
+        }
+    }
+}
