@@ -23,6 +23,7 @@
 //! of that name, with suites to run on it.
 
 mod batch;
+mod bucket;
 mod config;
 mod consumer;
 #[cfg(feature = "contract")]

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use buffer_core::{Location, StoreError, StoreOperation};
 
+use crate::bucket::Bucket;
 use crate::config::ConfigError;
 use crate::local::LocalDirectory;
 use crate::memory::MemoryStore;
-use crate::prefixed::PrefixedStore;
 use crate::runtime::Runtime;
 use crate::store::Store;
 use crate::store_url::{CloudStore, StoreLocation, StoreOptions, StorePlace, process_environment};
@@ -17,8 +17,8 @@ use crate::store_url::{CloudStore, StoreLocation, StoreOptions, StorePlace, proc
 ///
 /// Directories (made when they are not there) and `memory:NAME` (shared by all that name it in
 /// this process, for as long as one of them lives) are opened here. For a bucket,
-/// `open_bucket` makes a store of the whole bucket, to which the prefix is added here.
-/// The environment is this process's.
+/// `open_bucket` makes a store of the whole bucket, to which the prefix is added here; whatever
+/// that store says, the secrets among its options are taken out of it. The environment is this process's.
 ///
 /// # Errors
 ///
@@ -33,14 +33,7 @@ pub fn open_store(
     match StorePlace::resolve(location, options, &process_environment)? {
         StorePlace::Directory(path) => open_directory(&path, runtime),
         StorePlace::Memory(name) => Ok(MemoryStore::shared(&name)),
-        StorePlace::Cloud(mut cloud) => {
-            let prefix = cloud.take_prefix();
-            let bucket = open_bucket(&cloud)?;
-            Ok(match prefix {
-                Some(prefix) => Arc::new(PrefixedStore::new(bucket, prefix)),
-                None => bucket,
-            })
-        }
+        StorePlace::Cloud(cloud) => Ok(Arc::new(Bucket::open(cloud, open_bucket)?)),
     }
 }
 

@@ -91,10 +91,15 @@
 //!
 //! [`ProducerConfig::store`] and [`ConsumerConfig::store`] name a directory (by
 //! default `.data`, for both alike), `file:///PATH`, or `memory:NAME` within
-//! one process. For a bucket, make its `object_store` client and give it to
-//! [`Producer::with_object_store`] and [`Consumer::with_object_store`]. A store
-//! that cannot write on a condition is refused by name.
+//! one process. With the feature `cloud` (or `aws`, `gcp`, `azure` alone) they name a
+//! bucket too: `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, `az://CONTAINER/PREFIX`.
+//! [`STORE_OPTIONS`] lists what may follow as a query, stand in `store_options`, or
+//! come from the provider's environment variables; [`CloudStore`] tells how these are merged.
+//!
+//! Any other `object_store` client is given to [`Producer::with_object_store`] and
+//! [`Consumer::with_object_store`]. A store that cannot write on a condition is refused by name.
 
+mod cloud;
 mod consumer;
 mod open;
 mod producer;

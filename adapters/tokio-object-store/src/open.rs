@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use buffer_driver::{CloudStore, ConfigError, Runtime, Store, StoreLocation, StoreOptions};
+use buffer_driver::{ConfigError, Runtime, Store, StoreLocation, StoreOptions};
+
+use crate::cloud;
 
 /// Opens the store that a configuration names.
 ///
 /// A directory is created when it is not there. `memory:NAME` is a store in
 /// this process, shared by all that name it, for as long as one of them lives.
+/// Buckets need the feature of their provider: `aws`, `gcp`, `azure`, or `cloud` for all.
 ///
 /// # Errors
 ///
@@ -18,14 +21,5 @@ pub fn open_store(
     options: &StoreOptions,
     runtime: &Arc<dyn Runtime>,
 ) -> Result<Arc<dyn Store>, ConfigError> {
-    buffer_driver::open_store(location, options, runtime, open_bucket)
-}
-
-fn open_bucket(cloud: &CloudStore) -> Result<Arc<dyn Store>, ConfigError> {
-    Err(ConfigError::UnknownStore {
-        store: cloud.to_string(),
-        reason: "this build opens directories and memory: by itself; \
-             make the cloud's client and give it to `with_object_store`"
-            .to_owned(),
-    })
+    buffer_driver::open_store(location, options, runtime, cloud::open_bucket)
 }

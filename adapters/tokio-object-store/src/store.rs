@@ -21,10 +21,17 @@ use object_store::{
 /// The client's own retries should be off (`RetryConfig { max_retries: 0, .. }`):
 /// the buffer retries by itself, and knows after a lost reply what it may repeat.
 /// With retries on nothing is lost or repeated, but conflicts with itself cost requests.
-#[derive(Debug)]
 pub struct ObjectStoreAdapter {
     client: Arc<dyn ObjectStore>,
     listings: Listings,
+    unquoted_e_tags: bool,
+}
+
+impl fmt::Debug for ObjectStoreAdapter {
+    /// The client's own `Debug` may show its keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ObjectStoreAdapter({self}, {:?})", self.listings)
+    }
 }
 
 impl fmt::Display for ObjectStoreAdapter {
@@ -53,8 +60,17 @@ impl ObjectStoreAdapter {
             Some((_, reason)) => {
                 Err(ConfigError::NoCompareAndSwap { store, reason: (*reason).to_owned() })
             }
-            None => Ok(Self { client, listings: Listings::default() }),
+            None => Ok(Self { client, listings: Listings::default(), unquoted_e_tags: false }),
         }
+    }
+
+    /// Takes the quotes off an ETag before it is sent as the condition of a write.
+    ///
+    /// For services that compare it so, such as Ceph and DigitalOcean Spaces. The others need the quotes.
+    #[must_use]
+    pub fn with_unquoted_e_tags(mut self, unquoted: bool) -> Self {
+        self.unquoted_e_tags = unquoted;
+        self
     }
 
     async fn put(
@@ -67,7 +83,7 @@ impl ObjectStoreAdapter {
         let mode = match condition {
             Condition::Absent => PutMode::Create,
             Condition::Version(version) => PutMode::Update(UpdateVersion {
-                e_tag: version.e_tag.as_deref().map(str::to_owned),
+                e_tag: version.e_tag.as_deref().map(|e_tag| self.e_tag_to_match(e_tag).to_owned()),
                 version: version.generation.as_deref().map(str::to_owned),
             }),
         };
@@ -87,6 +103,11 @@ impl ObjectStoreAdapter {
             Err(Error::NotFound { .. }) if swaps => Ok(WriteOutcome::Conflict),
             Err(error) => Err(failure(error)),
         }
+    }
+
+    fn e_tag_to_match<'a>(&self, e_tag: &'a str) -> &'a str {
+        let unquoted = e_tag.strip_prefix('"').and_then(|e_tag| e_tag.strip_suffix('"'));
+        unquoted.filter(|_| self.unquoted_e_tags).unwrap_or(e_tag)
     }
 
     async fn get(

@@ -9,10 +9,12 @@ mod location;
 mod options;
 mod place;
 mod redact;
+mod secrets;
 mod table;
 
 pub use cloud::{CloudStore, Provider};
 pub use location::StoreLocation;
 pub use options::StoreOptions;
 pub use place::{StorePlace, process_environment};
+pub(crate) use secrets::Secrets;
 pub use table::{OptionKind, STORE_OPTIONS, StoreOption};
