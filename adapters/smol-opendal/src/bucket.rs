@@ -14,18 +14,18 @@ use crate::transport::{HttpOptions, http_context};
 /// A store of the whole bucket.
 pub(crate) fn open(cloud: &CloudStore) -> Result<Arc<dyn Store>, ConfigError> {
     let built = match cloud.provider() {
-        #[cfg(feature = "s3")]
+        #[cfg(feature = "aws")]
         Provider::S3 => s3(cloud),
-        #[cfg(not(feature = "s3"))]
-        Provider::S3 => return Err(missing(cloud, "s3")),
+        #[cfg(not(feature = "aws"))]
+        Provider::S3 => return Err(missing(cloud, "aws")),
         #[cfg(feature = "azure")]
         Provider::Azure => azure(cloud),
         #[cfg(not(feature = "azure"))]
         Provider::Azure => return Err(missing(cloud, "azure")),
-        #[cfg(feature = "gcs")]
+        #[cfg(feature = "gcp")]
         Provider::Gcs => gcs(cloud),
-        #[cfg(not(feature = "gcs"))]
-        Provider::Gcs => return Err(missing(cloud, "gcs")),
+        #[cfg(not(feature = "gcp"))]
+        Provider::Gcs => return Err(missing(cloud, "gcp")),
     };
     let failed = |error: opendal::Error| {
         let store = cloud.to_string();
@@ -42,12 +42,12 @@ pub(crate) fn open(cloud: &CloudStore) -> Result<Arc<dyn Store>, ConfigError> {
     Ok(Arc::new(if unquoted { store.with_unquoted_e_tags() } else { store }))
 }
 
-#[cfg(not(all(feature = "s3", feature = "azure", feature = "gcs")))]
+#[cfg(not(all(feature = "aws", feature = "azure", feature = "gcp")))]
 fn missing(cloud: &CloudStore, feature: &'static str) -> ConfigError {
     ConfigError::MissingFeature { store: cloud.to_string(), feature }
 }
 
-#[cfg(feature = "s3")]
+#[cfg(feature = "aws")]
 fn s3(cloud: &CloudStore) -> opendal::Result<Operator> {
     let mut service = opendal::services::S3::default()
         .bucket(cloud.bucket())
@@ -88,7 +88,7 @@ fn azure(cloud: &CloudStore) -> opendal::Result<Operator> {
     Operator::new(service)
 }
 
-#[cfg(feature = "gcs")]
+#[cfg(feature = "gcp")]
 fn gcs(cloud: &CloudStore) -> opendal::Result<Operator> {
     let mut service = opendal::services::Gcs::default()
         .bucket(cloud.bucket())

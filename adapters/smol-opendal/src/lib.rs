@@ -34,7 +34,7 @@
 //!
 //! [`ProducerConfig::store`] and [`ConsumerConfig::store`] name a directory (by default
 //! `.data`, for both alike), `file:///PATH`, `memory:NAME` within one process, or, with the
-//! features `s3`, `azure` and `gcs`, a bucket: `s3://BUCKET/PREFIX`, `az://CONTAINER/PREFIX`,
+//! features `aws`, `azure` and `gcp`, a bucket: `s3://BUCKET/PREFIX`, `az://CONTAINER/PREFIX`,
 //! `gs://BUCKET/PREFIX`, with the options of [`STORE_OPTIONS`].
 //!
 //! An operator of your own goes to [`Producer::with_operator`] and [`Consumer::with_operator`]. One
@@ -52,7 +52,7 @@
 //! an executor of your own instead. OpenDAL has tokio among its dependencies, for its locks
 //! and channels; no runtime is ever started.
 
-#[cfg(any(feature = "s3", feature = "azure", feature = "gcs"))]
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
 mod bucket;
 mod consumer;
 mod open;

@@ -8,7 +8,7 @@ use buffer_driver::{CloudStore, ConfigError, Runtime, Store, StoreLocation, Stor
 ///
 /// A directory is created when it is not there. `memory:NAME` is a store in this process, shared by
 /// all that name it, for as long as one of them lives. A bucket needs the feature of its
-/// provider: `s3`, `azure` or `gcs`.
+/// provider: `aws`, `azure` or `gcp`, or `cloud` for all.
 ///
 /// # Errors
 ///
@@ -22,19 +22,19 @@ pub fn open_store(
     buffer_driver::open_store(location, options, runtime, open_bucket)
 }
 
-#[cfg(any(feature = "s3", feature = "azure", feature = "gcs"))]
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
 fn open_bucket(cloud: &CloudStore) -> Result<Arc<dyn Store>, ConfigError> {
     crate::bucket::open(cloud)
 }
 
-#[cfg(not(any(feature = "s3", feature = "azure", feature = "gcs")))]
+#[cfg(not(any(feature = "aws", feature = "azure", feature = "gcp")))]
 fn open_bucket(cloud: &CloudStore) -> Result<Arc<dyn Store>, ConfigError> {
     use buffer_driver::Provider;
 
     let feature = match cloud.provider() {
-        Provider::S3 => "s3",
+        Provider::S3 => "aws",
         Provider::Azure => "azure",
-        Provider::Gcs => "gcs",
+        Provider::Gcs => "gcp",
     };
     Err(ConfigError::MissingFeature { store: cloud.to_string(), feature })
 }

@@ -15,7 +15,7 @@ use reqsign_core::{
 };
 
 /// The ways to sign in to AWS: keys, web identity (Kubernetes), containers, machines.
-#[cfg(feature = "s3")]
+#[cfg(feature = "aws")]
 pub(super) fn aws(cloud: &CloudStore) -> ProvideCredentialChain<reqsign_aws_v4::Credential> {
     let ways = reqsign_aws_v4::DefaultCredentialProvider::builder();
     // Profiles, and what is configured in their files, are no options of a store.
@@ -34,7 +34,7 @@ pub(super) fn azure(
 }
 
 /// The ways to sign in to Google: a service account's key, application defaults, machines.
-#[cfg(feature = "gcs")]
+#[cfg(feature = "gcp")]
 pub(super) fn google(cloud: &CloudStore) -> ProvideCredentialChain<reqsign_google::Credential> {
     let mut environment = environment(cloud);
     let scope = "https://www.googleapis.com/auth/devstorage.read_write";

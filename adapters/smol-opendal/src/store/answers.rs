@@ -65,16 +65,19 @@ impl HttpTransport for Answers {
 
 /// Whether the service would say less of this answer than there is in it.
 fn may_be_coarse(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 401 | 404 | 405 | 501 | 503 | 507)
+    matches!(status.as_u16(), 400 | 401 | 404 | 405 | 413 | 501 | 503 | 507)
 }
 
 fn kind(status: StatusCode, code: &str) -> Option<StoreErrorKind> {
     match (status.as_u16(), code) {
-        (401, _) => Some(StoreErrorKind::Denied),
+        (400, "ExpiredToken" | "InvalidToken") | (401, _) => Some(StoreErrorKind::Denied),
+        (400, "KeyTooLongError" | "InvalidResourceName" | "InvalidUri") => {
+            Some(StoreErrorKind::InvalidLocation)
+        }
         (404, "NoSuchBucket" | "ContainerNotFound") => Some(StoreErrorKind::NoSuchStore),
         (405 | 501, _) => Some(StoreErrorKind::Unsupported),
         (503, "SlowDown" | "ServerBusy") => Some(StoreErrorKind::Throttled),
-        (507, _) => Some(StoreErrorKind::Refused),
+        (400, "EntityTooLarge") | (413 | 507, _) => Some(StoreErrorKind::Refused),
         _ => None,
     }
 }
@@ -127,7 +130,11 @@ mod tests {
 
     #[test]
     fn an_answer_is_a_refusal_or_comes_through_whole() {
-        let refused: [(u16, &str, StoreErrorKind); 7] = [
+        let refused: [(u16, &str, StoreErrorKind); 11] = [
+            (400, "<Code>ExpiredToken</Code>", StoreErrorKind::Denied),
+            (400, "<Code>KeyTooLongError</Code>", StoreErrorKind::InvalidLocation),
+            (400, "<Code>EntityTooLarge</Code>", StoreErrorKind::Refused),
+            (413, "", StoreErrorKind::Refused),
             (401, "", StoreErrorKind::Denied),
             (404, "<Code>NoSuchBucket</Code>", StoreErrorKind::NoSuchStore),
             (405, "", StoreErrorKind::Unsupported),
