@@ -98,8 +98,11 @@ impl OpendalStore {
         condition: Condition,
     ) -> Result<WriteOutcome, StoreFailure> {
         let key = key(&location)?;
-        // A payload of one piece or more, given at once, is one request: never a multipart upload.
-        let write = self.operator.write_with(key, Buffer::from(payload));
+        // OpenDAL takes an empty piece for the end of a body.
+        let pieces: Rope = payload.into_iter().filter(|piece| !piece.is_empty()).collect();
+        // However many pieces it has, a payload that is given at once is one request: never a
+        // multipart upload.
+        let write = self.operator.write_with(key, Buffer::from(pieces));
         let swaps = matches!(condition, Condition::Version(_));
         let write = match condition {
             Condition::Absent => write.if_not_exists(true),

@@ -151,11 +151,14 @@ impl HttpTransport for SmolHttp {
 fn upload(body: Buffer) -> AsyncBody {
     match body.len() as u64 {
         0 => AsyncBody::empty(),
-        length => AsyncBody::from_reader_sized(Upload(body), length),
+        length => AsyncBody::from_reader_sized(Upload { rest: body, piece: Bytes::new() }, length),
     }
 }
 
-struct Upload(Buffer);
+struct Upload {
+    rest: Buffer,
+    piece: Bytes,
+}
 
 impl AsyncRead for Upload {
     fn poll_read(
@@ -163,8 +166,15 @@ impl AsyncRead for Upload {
         _context: &mut Context<'_>,
         into: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let count = into.len().min(self.0.chunk().len());
-        self.0.copy_to_slice(&mut into[..count]);
+        // A piece may be empty, and nothing to read is the end.
+        while self.piece.is_empty() {
+            match self.rest.next() {
+                Some(piece) => self.piece = piece,
+                None => return Poll::Ready(Ok(0)),
+            }
+        }
+        let count = into.len().min(self.piece.len());
+        self.piece.copy_to_slice(&mut into[..count]);
         Poll::Ready(Ok(count))
     }
 }
