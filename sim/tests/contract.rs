@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use buffer_driver::contract::queue::{self, Plan, Side};
 use buffer_driver::contract::{self, Contract, Outcome, Report};
 use buffer_driver::{Runtime, StoreErrorKind};
 use buffer_sim::{
@@ -24,23 +25,29 @@ fn small() -> Contract {
     }
 }
 
-fn check(
-    profile: Profile,
-    contract: &Contract,
-    rule: impl FnMut(&Request) -> Verdict + Send + 'static,
-) -> Report {
+/// A world that is asked much, and its store, some milliseconds away.
+fn world(profile: Profile, seed: u64) -> (SimRuntime, SimStore) {
     let options = SimOptions {
         keeps_lines: false,
         shuffles: true,
         step_budget: u64::MAX,
         ..SimOptions::default()
     };
-    let runtime = SimRuntime::with_options(1, options);
+    let runtime = SimRuntime::with_options(seed, options);
     let store = SimStore::new(&runtime, profile);
     store.set_keeps_log(false);
     let usual = Duration::from_millis(8);
     let jitter = Jitter { up_to: usual, slow_one_in: 50, slow_by: usual * 10 };
     store.set_latency(Latency { jitter: Some(jitter), ..Latency::fixed(usual) });
+    (runtime, store)
+}
+
+fn check(
+    profile: Profile,
+    contract: &Contract,
+    rule: impl FnMut(&Request) -> Verdict + Send + 'static,
+) -> Report {
+    let (runtime, store) = world(profile, 1);
     let _rule = store.fault(rule);
     let shared: Arc<dyn Runtime> = Arc::new(runtime.clone());
     let report =
@@ -56,8 +63,11 @@ fn violated(report: &Report) -> Vec<&str> {
 
 #[test]
 fn every_honest_profile_keeps_the_contract() {
+    // One write a second to one object takes its time, which costs nothing here.
+    let contract =
+        Contract { time_limit: Duration::from_secs(12 * 60 * 60), ..Contract::default() };
     for profile in Profile::ALL.into_iter().filter(|profile| profile.honours_conditions) {
-        check(profile, &Contract::default(), |_| Verdict::Pass).expect_all();
+        check(profile, &contract, |_| Verdict::Pass).expect_all();
     }
 }
 
@@ -102,6 +112,38 @@ fn a_store_that_tells_no_times_is_caught_unless_it_says_so() {
     report.expect_all();
     let skipped = Outcome::Skipped { because: "it keeps none".to_owned() };
     assert_eq!(report.outcome("a_read_tells_when_the_object_was_written"), Some(&skipped));
+}
+
+fn live(profile: Profile, plan: &Plan, seed: u64) -> Result<queue::Summary, contract::Violation> {
+    let (runtime, store) = world(profile, seed);
+    let side = Side {
+        store: Arc::new(store),
+        runtime: Arc::new(runtime.clone()),
+        clock: Arc::new(runtime.clock()),
+    };
+    let summary = runtime.block_on(queue::run(plan, side, "queue".into()));
+    runtime.shutdown();
+    summary
+}
+
+#[test]
+fn a_queue_lives_to_its_end_on_every_honest_profile() {
+    for profile in Profile::ALL.into_iter().filter(|profile| profile.honours_conditions) {
+        // Where there is one write a second, a batch may wait for its turn for long.
+        let plan = Plan { grace_period: Duration::from_secs(300), ..Plan::default() };
+        let plan = Plan { time_limit: Duration::from_secs(6 * 60 * 60), ..plan };
+        let summary = live(profile, &plan, 1).expect("it lives");
+        eprintln!("{}: {summary}", profile.name);
+        assert_eq!(summary.entries, 6_000);
+    }
+}
+
+#[test]
+fn a_queue_on_a_store_that_ignores_conditions_is_caught() {
+    let plan = Plan { grace_period: Duration::from_secs(300), ..Plan::default() };
+    let plan = Plan { time_limit: Duration::from_secs(6 * 60 * 60), ..plan };
+    let violation = live(Profile::BROKEN, &plan, 1).expect_err("updates are lost");
+    eprintln!("{violation}");
 }
 
 /// Goal: each way of being wrong is seen by the check that is named for it.

@@ -1,6 +1,7 @@
 //! The driver's store, over any `object_store` client that can compare and swap.
 
 mod delete;
+mod failure;
 mod listing;
 
 use std::fmt;
@@ -15,6 +16,8 @@ use object_store::path::Path;
 use object_store::{
     Error, GetOptions, ObjectStore, PutMode, PutOptions, PutPayload, PutResult, UpdateVersion,
 };
+
+use failure::{failure, is_without_store};
 
 /// An `object_store` client as a store for buffers.
 ///
@@ -96,6 +99,7 @@ impl ObjectStoreAdapter {
                 "the store names no version of what it wrote",
             )),
             Ok(result) => Ok(WriteOutcome::Stored(version_of(result.e_tag, result.version))),
+            Err(error) if is_without_store(&error) => Err(failure(error)),
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {
                 Ok(WriteOutcome::Conflict)
             }
@@ -121,6 +125,7 @@ impl ObjectStoreAdapter {
             GetOptions { if_none_match: if_none_match.map(str::to_owned), ..GetOptions::default() };
         let found = match self.client.get_opts(&path, options).await {
             Ok(found) => found,
+            Err(error) if is_without_store(&error) => return Err(failure(error)),
             Err(Error::NotFound { .. }) => return Ok(ReadOutcome::Missing),
             Err(Error::NotModified { .. }) => return Ok(ReadOutcome::NotModified),
             Err(error) => return Err(failure(error)),
@@ -185,22 +190,4 @@ fn parse(location: &Location) -> Result<Path, StoreFailure> {
 
 fn version_of(e_tag: Option<String>, generation: Option<String>) -> Version {
     Version { e_tag: e_tag.map(Into::into), generation: generation.map(Into::into) }
-}
-
-#[allow(
-    clippy::wildcard_enum_match_arm,
-    reason = "which variants there are depends on the client's features, and is open"
-)]
-fn failure(error: Error) -> StoreFailure {
-    let kind = match &error {
-        Error::NotFound { .. } => StoreErrorKind::NoSuchStore,
-        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => StoreErrorKind::Denied,
-        Error::NotImplemented { .. }
-        | Error::NotSupported { .. }
-        | Error::UnknownConfigurationKey { .. } => StoreErrorKind::Unsupported,
-        Error::InvalidPath { .. } => StoreErrorKind::InvalidLocation,
-        // Most of what goes wrong on the way is `Generic`, and so is what is not known yet.
-        _ => StoreErrorKind::Transient,
-    };
-    StoreFailure::new(kind, error)
 }

@@ -240,7 +240,9 @@ impl Bench {
     pub(super) async fn object(&self, location: &Location) -> Result<Object, Violation> {
         match self.read(location, None).await? {
             ReadOutcome::Found(object) => Ok(object),
-            other => self.violation(format_args!("the object {location}"), short(&other)),
+            other @ (ReadOutcome::NotModified | ReadOutcome::Missing) => {
+                self.violation(format_args!("the object {location}"), short(&other))
+            }
         }
     }
 

@@ -160,7 +160,7 @@ async fn run_one(
             Ok(format!("as transient, because {because}"))
         }
         Some(_) | None => {
-            let allowed: Vec<_> = case.allowed.iter().map(|allowed| told(allowed)).collect();
+            let allowed: Vec<_> = case.allowed.iter().map(told).collect();
             violation(allowed.join(" or "), format!("{answer:?}: {said}"))
         }
     }

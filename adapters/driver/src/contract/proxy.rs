@@ -342,7 +342,8 @@ mod tests {
     #[test]
     fn answers_are_lost_after_the_server_had_the_request() {
         let put = "PUT /k HTTP/1.1\r\nHost: h\r\nIf-Match: \"1\"\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx";
-        let expected: [(Fate, fn(&str) -> bool); 4] = [
+        type IsRight = fn(&str) -> bool;
+        let expected: [(Fate, IsRight); 4] = [
             (Fate::Closed, str::is_empty),
             (Fate::Torn, |answer| answer == "HTTP/1.1 2"),
             (Fate::Answer(503), |answer| {
@@ -352,7 +353,7 @@ mod tests {
         ];
         for (fate, is_right) in expected {
             let losses = Losses::of(Scope::Writes, 1).losing(fate, 1000);
-            let (answer, counts) = through(losses, &put.repeat(1));
+            let (answer, counts) = through(losses, put);
             assert!(is_right(&answer), "{fate:?}: {answer}");
             assert_eq!(counts.lost, BTreeMap::from([(fate, 1)]));
             assert_eq!(counts.unanswered, 0, "the server had it");

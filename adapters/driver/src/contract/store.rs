@@ -89,6 +89,8 @@ pub enum Feature {
     AnyKey,
     /// Keys that differ only by the case of letters.
     LetterCase,
+    /// A backslash in a key that stays one; Azure makes a slash of it.
+    Backslash,
     /// An object `a` beside an object `a/b`.
     ObjectBesideItsPrefix,
     /// A refusal of what [`Location::validate`] refuses, without a request.
@@ -159,6 +161,7 @@ table! {
     keys::awkward_keys_are_taken_as_they_are needs AnyKey,
     keys::keys_that_differ_by_encoding_are_different_objects needs AnyKey,
     keys::keys_that_differ_by_case_are_different_objects needs LetterCase,
+    keys::a_backslash_is_no_slash needs Backslash,
     keys::a_deletion_takes_the_very_key_that_was_named needs AnyKey,
     keys::what_cannot_be_a_key_is_refused needs RefusedKeys,
 }

@@ -8,7 +8,8 @@ use futures_util::stream::{self, StreamExt};
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, Result};
 
-use super::{failure, parse};
+use super::failure::{failure, is_without_store};
+use super::parse;
 
 /// Deletes objects, many to a request where the client can.
 pub(super) async fn delete(
@@ -54,6 +55,7 @@ fn sort_out(
 fn gone(answer: Result<Path>) -> std::result::Result<Option<Path>, StoreFailure> {
     match answer {
         Ok(path) => Ok(Some(path)),
+        Err(error) if is_without_store(&error) => Err(failure(error)),
         Err(Error::NotFound { path, .. }) => Ok(Path::parse(path).ok()),
         Err(error) => Err(failure(error)),
     }

@@ -6,7 +6,8 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 
-use super::{failure, parse};
+use super::failure::failure;
+use super::parse;
 
 /// The next page of what lies below `prefix`, however deep.
 pub(super) async fn page(

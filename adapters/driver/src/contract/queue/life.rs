@@ -93,7 +93,7 @@ impl Life {
         self.database.has_all(self.plan.entries_per_producer)?;
         let stored_within = runtime.monotonic().saturating_since(start);
         self.collect(&consumer).await?;
-        let deleted = consumer.stats().gc_files_deleted;
+        let deleted = self.deleted(&consumer).await;
         consumer.close().await.map_err(|error| broken("a_consumer_closes", &error))?;
         let batches = self.database.batches();
         expect(
@@ -116,7 +116,7 @@ impl Life {
 
     /// Producers on both sides: the first, the second, the first.
     const fn side_of(&self, producer: usize) -> &Side {
-        if producer % 2 == 0 { &self.first } else { &self.second }
+        if producer.is_multiple_of(2) { &self.first } else { &self.second }
     }
 
     async fn produce(&self, number: usize, side: Side) -> Result<ProducerStats> {
@@ -252,6 +252,20 @@ impl Life {
         }
         let seen = format!("{} of them, such as {}; {:?}", left.len(), left[0], consumer.stats());
         Err(violation("every_batch_is_collected_in_the_end", "no batch to be left", seen))
+    }
+
+    /// How many objects the collector deleted. It hears of it a little after they are gone.
+    async fn deleted(&self, consumer: &Consumer) -> u64 {
+        let expected = self.database.batches().iter().sum();
+        let mut deleted = 0;
+        for _ in 0..50 {
+            deleted = consumer.stats().gc_files_deleted;
+            if deleted >= expected {
+                break;
+            }
+            sleep(&self.first.runtime, Duration::from_millis(20)).await;
+        }
+        deleted
     }
 }
 

@@ -53,7 +53,6 @@ const AWKWARD: &[&str] = &[
     "a`b",
     "a\"b",
     "a<b>c",
-    "a\\b",
 ];
 
 /// Groups of keys that somebody may take for one and the same.
@@ -130,6 +129,10 @@ pub(super) async fn a_deletion_takes_the_very_key_that_was_named(bench: &Bench) 
         }
     }
     Ok(())
+}
+
+pub(super) async fn a_backslash_is_no_slash(bench: &Bench) -> Result {
+    expect_different(bench, "backslash", &["a\\b", "a/b", "a%5Cb"]).await
 }
 
 /// No store is asked for these: what one takes, another normalises, or lets out of its root.

@@ -34,7 +34,7 @@ pub(super) async fn an_object_can_be_empty(bench: &Bench) -> Result {
 pub(super) async fn an_object_of_many_pieces_is_their_bytes_in_order(bench: &Bench) -> Result {
     let piece = |number: usize| -> Bytes {
         // Every eleventh is empty; the others have lengths of their own.
-        if number % 11 == 0 { Bytes::new() } else { noise(number as u64, number % 97) }
+        if number.is_multiple_of(11) { Bytes::new() } else { noise(number as u64, number % 97) }
     };
     let rope: Rope = (0..bench.contract.rope_pieces).map(piece).collect();
     let whole: Bytes = rope.concat().into();

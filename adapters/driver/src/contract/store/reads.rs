@@ -73,7 +73,9 @@ pub(super) async fn a_read_unless_the_version_that_is_there_is_not_modified(
             let is_new = object.bytes == "second" && object.version == second;
             bench.expect(is_new, "the new contents and version", told(&object))?;
         }
-        other => return bench.violation("the object that has changed", short(&other)),
+        other @ (ReadOutcome::NotModified | ReadOutcome::Missing) => {
+            return bench.violation("the object that has changed", short(&other));
+        }
     }
     bench.delete(vec![key.clone()]).await?;
     let outcome = bench.read(&key, Some(&second)).await?;
