@@ -262,7 +262,7 @@ impl<C: Complete, A: Answer> Drop for Pending<C, A> {
     }
 }
 
-fn unix_millis(time: SystemTime) -> UnixMillis {
+pub(crate) fn unix_millis(time: SystemTime) -> UnixMillis {
     let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     UnixMillis(match time.duration_since(UNIX_EPOCH) {
         Ok(after) => millis(after),

@@ -36,6 +36,7 @@ mod local;
 mod memory;
 mod open;
 mod prefixed;
+mod probe;
 mod producer;
 mod runtime;
 mod store;
@@ -57,6 +58,9 @@ pub use local::{LocalDirectory, LocalFiles};
 pub use memory::MemoryStore;
 pub use open::open_store;
 pub use prefixed::PrefixedStore;
+pub use probe::{
+    Bound, CheckResult, FlushAdvice, Latency, Probe, ProbeCheck, ProbeOptions, ProbeReport,
+};
 pub use producer::{DurabilityWatcher, Producer, ProducerStats, WriteHandle};
 pub use runtime::{BoxFuture, Clock, Runtime, SystemClock};
 pub use store::{Store, StoreFailure};

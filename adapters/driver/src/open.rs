@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use buffer_core::{Location, StoreError, StoreOperation};
 
-use crate::bucket::Bucket;
 use crate::config::ConfigError;
 use crate::local::LocalDirectory;
 use crate::memory::MemoryStore;
@@ -33,7 +32,7 @@ pub fn open_store(
     match StorePlace::resolve(location, options, &process_environment)? {
         StorePlace::Directory(path) => open_directory(&path, runtime),
         StorePlace::Memory(name) => Ok(MemoryStore::shared(&name)),
-        StorePlace::Cloud(cloud) => Ok(Arc::new(Bucket::open(cloud, open_bucket)?)),
+        StorePlace::Cloud(cloud) => cloud.open(open_bucket),
     }
 }
 

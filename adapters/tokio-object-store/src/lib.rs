@@ -110,7 +110,7 @@ mod store;
 
 pub use buffer_driver::*;
 pub use consumer::Consumer;
-pub use open::open_store;
+pub use open::{open_cloud_store, open_store};
 pub use producer::Producer;
 pub use runtime::TokioRuntime;
 pub use store::ObjectStoreAdapter;

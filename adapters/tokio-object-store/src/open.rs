@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use buffer_driver::{ConfigError, Runtime, Store, StoreLocation, StoreOptions};
+use buffer_driver::{CloudStore, ConfigError, Runtime, Store, StoreLocation, StoreOptions};
 
 use crate::cloud;
 
@@ -22,4 +22,13 @@ pub fn open_store(
     runtime: &Arc<dyn Runtime>,
 ) -> Result<Arc<dyn Store>, ConfigError> {
     buffer_driver::open_store(location, options, runtime, cloud::open_bucket)
+}
+
+/// Opens a bucket, with its prefix if it has one.
+///
+/// # Errors
+///
+/// [`ConfigError`] when this build lacks the provider's feature, or when no client can be made of the options.
+pub fn open_cloud_store(cloud: CloudStore) -> Result<Arc<dyn Store>, ConfigError> {
+    cloud.open(cloud::open_bucket)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use buffer_core::Location;
 use percent_encoding::percent_decode_str;
@@ -10,7 +11,9 @@ use super::endpoint::Endpoint;
 use super::options::StoreOptions;
 use super::table::{self, StoreOption};
 use super::{location::StoreLocation, redact};
+use crate::bucket::Bucket;
 use crate::config::ConfigError;
+use crate::store::Store;
 
 /// Whose object store it is, or whose protocol it speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -143,6 +146,20 @@ impl CloudStore {
     /// Takes the prefix out: what is left is the whole bucket.
     pub const fn take_prefix(&mut self) -> Option<Location> {
         self.prefix.take()
+    }
+
+    /// Opens it with a function that makes a store of the whole bucket, to which the prefix is added.
+    ///
+    /// Whatever that store says of itself or of a failure, no secret of the options gets out of it.
+    ///
+    /// # Errors
+    ///
+    /// What `open_bucket` says.
+    pub fn open(
+        self,
+        open_bucket: impl FnOnce(&Self) -> Result<Arc<dyn Store>, ConfigError>,
+    ) -> Result<Arc<dyn Store>, ConfigError> {
+        Ok(Arc::new(Bucket::open(self, open_bucket)?))
     }
 
     /// The value of an option, if anything gave it one.

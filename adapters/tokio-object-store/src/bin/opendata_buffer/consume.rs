@@ -5,7 +5,7 @@ mod output;
 use std::sync::Arc;
 use std::time::Duration;
 
-use buffer::buffer_core::{Location, ReadOutcome, StoreError, StoreOperation};
+use buffer::buffer_core::{Location, ReadOutcome};
 use buffer::{ConsumedBatch, Consumer, ConsumerConfig, NextError, Resume, Store, SystemClock};
 use clap::Args;
 
@@ -110,7 +110,7 @@ async fn unless_stopped<T>(
 
 /// Opens the queue if there is one: reading must not make any.
 async fn open(options: &Options) -> Result<Consumer, Failure> {
-    let Queue { store: location, keys } = &options.queue;
+    let Queue { store: location, options: told, keys } = &options.queue;
     queue::refuse_memory(location)?;
     if let Some(path) = location.directory()
         && !path.is_dir()
@@ -118,7 +118,7 @@ async fn open(options: &Options) -> Result<Consumer, Failure> {
         let path = path.display();
         return Err(Failure::failed(format!("no such queue: there is no directory {path}")));
     }
-    let store = queue::open(location)?;
+    let store = queue::open(location, &told.parse()?)?;
     if !options.follow {
         expect_manifest(&*store, &keys.manifest_path).await?;
     }
@@ -135,18 +135,12 @@ async fn open(options: &Options) -> Result<Consumer, Failure> {
 }
 
 async fn expect_manifest(store: &dyn Store, manifest_path: &str) -> Outcome {
-    let location = Location::from(manifest_path);
-    match store.read(&location, None).await {
-        Ok(ReadOutcome::Found(_) | ReadOutcome::NotModified) => Ok(()),
-        Ok(ReadOutcome::Missing) => Err(Failure::failed(format!(
+    match queue::read_manifest(store, &Location::from(manifest_path)).await? {
+        ReadOutcome::Found(_) | ReadOutcome::NotModified => Ok(()),
+        ReadOutcome::Missing => Err(Failure::failed(format!(
             "no such queue: there is no manifest {manifest_path} in {store}; \
              --follow waits for one, --manifest-path names another"
         ))),
-        Err(failure) => {
-            let mut error = StoreError::new(failure.kind, StoreOperation::ReadManifest, location);
-            error.source = failure.source;
-            Err(Failure::failed(error.to_string()))
-        }
     }
 }
 

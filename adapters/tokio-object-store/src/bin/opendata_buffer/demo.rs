@@ -52,6 +52,8 @@ pub(crate) struct Options {
     #[arg(value_name = "QUEUE-DIR", value_parser = queue::store_location())]
     queue: Option<StoreLocation>,
     #[command(flatten)]
+    options: queue::Options,
+    #[command(flatten)]
     keys: Keys,
 }
 
@@ -65,7 +67,7 @@ pub(crate) async fn run(options: &Options, stop: Interrupt) -> Outcome {
     let script = Arc::new(Script::read(options.input.as_deref(), options.lines)?);
     let place = Place::of(options)?;
     let store = Arc::new(Counting::new(
-        queue::open(&place.store)?,
+        queue::open(&place.store, &options.options.parse()?)?,
         Location::from(options.keys.manifest_path.as_str()),
     ));
     refuse_a_queue_in_use(&*store, &options.keys.manifest_path).await?;

@@ -133,7 +133,13 @@ impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         let status = if matches!(error, ConfigError::NoCompareAndSwap { .. }) {
             Status::NoCompareAndSwap
-        } else if matches!(error, ConfigError::Field(_) | ConfigError::UnknownStore { .. }) {
+        } else if matches!(
+            error,
+            ConfigError::Field(_)
+                | ConfigError::UnknownStore { .. }
+                | ConfigError::StoreOption { .. }
+                | ConfigError::MissingFeature { .. }
+        ) {
             Status::Usage
         } else {
             Status::Failed

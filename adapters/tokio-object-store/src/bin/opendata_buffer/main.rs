@@ -4,6 +4,7 @@
 
 mod consume;
 mod demo;
+mod doctor;
 mod exit;
 mod input;
 mod interrupt;
@@ -43,6 +44,8 @@ enum Command {
     Consume(consume::Options),
     /// Sends a file through a queue, with a take-over in mid-stream, and compares what comes out
     Demo(demo::Options),
+    /// Tries what a queue needs of its store, times it, and says which flush interval fits
+    Doctor(doctor::Options),
 }
 
 const EXIT_CODES: &str = "\
@@ -59,10 +62,11 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     log_to_stderr(&cli);
     let outcome = match &cli.command {
-        Command::Manifest(command) => manifest::run(command),
+        Command::Manifest(command) => on_runtime(async |_| manifest::run(command).await),
         Command::Produce(options) => on_runtime(async |stop| produce::run(options, stop).await),
         Command::Consume(options) => on_runtime(async |stop| consume::run(options, stop).await),
         Command::Demo(options) => on_runtime(async |stop| demo::run(options, stop).await),
+        Command::Doctor(options) => on_runtime(async |stop| doctor::run(options, stop).await),
     };
     let code = exit::report(outcome);
     // A thread may still hang in a read of standard input; returning would wait for nothing else.

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use buffer::StoreLocation;
-use buffer::buffer_core::Location;
 use buffer::buffer_core::format::{Manifest, ManifestEntry, Metadata, VERSION};
+use buffer::buffer_core::{Location, ReadOutcome};
+use buffer::{CloudStore, StoreLocation, StorePlace, open_cloud_store};
 use bytes::Bytes;
 use clap::{Args, Subcommand};
 use serde::{Serialize, Serializer};
@@ -24,19 +24,21 @@ pub(crate) enum Command {
 
 #[derive(Args, Debug)]
 pub(crate) struct DumpOptions {
-    /// The manifest itself: a file, a file: URL, or `-` for standard input
+    /// The manifest itself: a file, a URL such as s3://bucket/prefix/ingest/manifest, or `-` for standard input
     #[arg(value_name = "PATH|URL|-", value_parser = queue::store_location())]
     manifest: StoreLocation,
+    #[command(flatten)]
+    options: queue::Options,
 }
 
-pub(crate) fn run(command: &Command) -> Outcome {
+pub(crate) async fn run(command: &Command) -> Outcome {
     match command {
-        Command::Dump(options) => dump(&options.manifest),
+        Command::Dump(options) => dump(options).await,
     }
 }
 
-fn dump(named: &StoreLocation) -> Outcome {
-    let (name, bytes) = read(named)?;
+async fn dump(options: &DumpOptions) -> Outcome {
+    let (name, bytes) = read(options).await?;
     let manifest = Manifest::parse(&Location::new(name), bytes)
         .map_err(|error| Failure::failed(error.to_string()))?;
     match print(&manifest, io::stdout().lock()) {
@@ -47,7 +49,8 @@ fn dump(named: &StoreLocation) -> Outcome {
     }
 }
 
-fn read(named: &StoreLocation) -> Result<(String, Bytes), Failure> {
+async fn read(options: &DumpOptions) -> Result<(String, Bytes), Failure> {
+    let named = &options.manifest;
     if *named == StoreLocation::Directory("-".into()) {
         let mut bytes = Vec::new();
         return match io::stdin().lock().read_to_end(&mut bytes) {
@@ -55,16 +58,33 @@ fn read(named: &StoreLocation) -> Result<(String, Bytes), Failure> {
             Err(error) => Err(Failure::failed(format!("cannot read standard input: {error}"))),
         };
     }
-    let Some(path) = named.directory() else {
-        let message = format!(
-            "cannot read {named}: name a file or file:///PATH; \
-             of a manifest elsewhere, pipe the object to `manifest dump -`"
-        );
+    queue::refuse_memory(named)?;
+    let environment = buffer::process_environment;
+    match StorePlace::resolve(named, &options.options.parse()?, &environment)? {
+        StorePlace::Directory(path) => match fs::read(&path) {
+            Ok(bytes) => Ok((path.display().to_string(), bytes.into())),
+            Err(error) => Err(unreadable(path, &error)),
+        },
+        StorePlace::Cloud(cloud) => read_object(cloud).await,
+        StorePlace::Memory(_) => unreachable!("memory: was refused"),
+    }
+}
+
+/// Reads the object that a URL names: its prefix is the key.
+async fn read_object(mut cloud: CloudStore) -> Result<(String, Bytes), Failure> {
+    let name = cloud.to_string();
+    let Some(key) = cloud.take_prefix() else {
+        let message = format!("{name} is a whole bucket: name the manifest in it");
         return Err(Failure::usage(message));
     };
-    match fs::read(&path) {
-        Ok(bytes) => Ok((path.display().to_string(), bytes.into())),
-        Err(error) => Err(unreadable(path, &error)),
+    let store = open_cloud_store(cloud)?;
+    match queue::read_manifest(&*store, &key).await? {
+        ReadOutcome::Found(object) => Ok((name, object.bytes)),
+        ReadOutcome::Missing | ReadOutcome::NotModified => {
+            let hint =
+                format!("if {key} is a queue, its manifest is {key}/ingest/manifest");
+            Err(Failure::failed(format!("cannot read {name}: there is no such object")).hint(&hint))
+        }
     }
 }
 

@@ -66,9 +66,10 @@ enum Compression {
 }
 
 impl Options {
-    fn config(&self) -> ProducerConfig {
-        ProducerConfig {
+    fn config(&self) -> Result<ProducerConfig, Failure> {
+        Ok(ProducerConfig {
             store: self.queue.store.clone(),
+            store_options: self.queue.options.parse()?,
             data_path_prefix: self.queue.keys.data_path_prefix.clone(),
             manifest_path: self.queue.keys.manifest_path.clone(),
             flush_interval: self.flush_interval,
@@ -81,7 +82,7 @@ impl Options {
                 Compression::Zstd => CompressionType::Zstd,
             },
             ..ProducerConfig::default()
-        }
+        })
     }
 }
 
@@ -92,7 +93,7 @@ pub(crate) async fn run(options: &Options, stop: Interrupt) -> Outcome {
     let (from, length) = source
         .open()
         .map_err(|error| Failure::failed(format!("cannot read {}: {error}", source.name())))?;
-    let producer = Producer::new(options.config(), Arc::new(SystemClock))?;
+    let producer = Producer::new(options.config()?, Arc::new(SystemClock))?;
     let mut feed = Feed {
         producer,
         source,

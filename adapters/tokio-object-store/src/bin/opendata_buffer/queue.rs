@@ -1,21 +1,30 @@
 //! Which queue a command is about.
 
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use buffer::buffer_core::{Location, ReadOutcome, StoreError, StoreErrorKind, StoreOperation};
 use buffer::{
-    ProducerConfig, Runtime, Store, StoreLocation, StoreOptions, TokioRuntime, open_store,
+    ProducerConfig, Runtime, STORE_OPTIONS, Store, StoreFailure, StoreLocation, StoreOptions,
+    TokioRuntime, open_store,
 };
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
-use crate::exit::{Failure, Outcome};
+use crate::exit::{Failure, Outcome, Status};
+
+/// How long a command waits for a request that it sends by itself.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A queue, as it is named on the command line.
 #[derive(Args, Debug)]
 pub(crate) struct Queue {
-    /// The queue's store: a directory, or a URL such as file:///srv/queue
+    /// The queue's store: a directory, or a URL such as s3://bucket/prefix, gs:, az: or file:
     #[arg(value_name = "QUEUE", value_parser = store_location())]
     pub(crate) store: StoreLocation,
+    #[command(flatten)]
+    pub(crate) options: Options,
     #[command(flatten)]
     pub(crate) keys: Keys,
 }
@@ -31,6 +40,55 @@ pub(crate) struct Keys {
     pub(crate) manifest_path: String,
 }
 
+/// What a store is told besides its URL.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Tells a store in the cloud something, such as region=eu-west-1; --help lists what there is
+    #[arg(long = "store-option", value_name = "NAME=VALUE", long_help = long_help())]
+    given: Vec<String>,
+}
+
+impl fmt::Debug for Options {
+    /// There may be secrets in there.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} store options", self.given.len())
+    }
+}
+
+impl Options {
+    /// Names and values. What is wrong is not repeated: it may be a secret.
+    pub(crate) fn parse(&self) -> Result<StoreOptions, Failure> {
+        let mut options = StoreOptions::new();
+        for given in &self.given {
+            let Some((name, value)) = given.split_once('=') else {
+                return Err(Failure::usage("a --store-option is written NAME=VALUE"));
+            };
+            if options.value(name).is_some() {
+                return Err(Failure::usage("a --store-option is given twice"));
+            }
+            options.insert(name, value);
+        }
+        Ok(options)
+    }
+}
+
+fn long_help() -> String {
+    let mut help =
+        "Tells a store in the cloud something; give it again for more. A URL's query does \
+        the same (s3://bucket/prefix?region=eu-west-1) and goes before this, and the \
+        provider's environment variables come last. Secrets are best kept in those.\n\n"
+            .to_owned();
+    for option in STORE_OPTIONS {
+        let providers: Vec<_> = option.providers.iter().map(ToString::to_string).collect();
+        help.push_str(&format!("{} ({}): {}", option.name, providers.join(", "), option.help));
+        if !option.variables.is_empty() {
+            help.push_str(&format!(" [{}]", option.variables.join(", ")));
+        }
+        help.push('\n');
+    }
+    help
+}
+
 /// Takes a path that is not UTF-8, too.
 pub(crate) fn store_location() -> impl TypedValueParser<Value = StoreLocation> {
     OsStringValueParser::new().map(|text| match text.into_string() {
@@ -40,20 +98,38 @@ pub(crate) fn store_location() -> impl TypedValueParser<Value = StoreLocation> {
 }
 
 /// Opens a queue's store.
-pub(crate) fn open(store: &StoreLocation) -> Result<Arc<dyn Store>, Failure> {
+pub(crate) fn open(
+    store: &StoreLocation,
+    options: &StoreOptions,
+) -> Result<Arc<dyn Store>, Failure> {
     let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::current()?);
-    Ok(open_store(store, &StoreOptions::new(), &runtime)?)
+    Ok(open_store(store, options, &runtime)?)
+}
+
+/// Reads a manifest, as a command does it that has no consumer.
+pub(crate) async fn read_manifest(
+    store: &dyn Store,
+    location: &Location,
+) -> Result<ReadOutcome, Failure> {
+    let reading = tokio::time::timeout(REQUEST_TIMEOUT, store.read(location, None));
+    let late = |_| Err(StoreFailure::from(StoreErrorKind::TimedOut));
+    reading.await.unwrap_or_else(late).map_err(|failure| {
+        let operation = StoreOperation::ReadManifest;
+        let mut error = StoreError::new(failure.kind, operation, location.clone());
+        error.source = failure.source;
+        Failure::failed(format!("{store}: {error}"))
+    })
 }
 
 /// Refuses a store that ends with this process: a shell could not do anything with it.
 pub(crate) fn refuse_memory(store: &StoreLocation) -> Outcome {
     if let StoreLocation::Url(url) = store
-        && url.starts_with("memory:")
+        && url.to_ascii_lowercase().starts_with("memory:")
     {
         let message = format!(
-            "{url} would end with this command, and nothing else could reach it: name a directory"
+            "{store} would end with this command, and nothing else could reach it: name a directory"
         );
-        return Err(Failure::usage(message));
+        return Err(Failure::new(Status::Usage, message));
     }
     Ok(())
 }
