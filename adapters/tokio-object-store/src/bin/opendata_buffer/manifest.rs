@@ -81,8 +81,7 @@ async fn read_object(mut cloud: CloudStore) -> Result<(String, Bytes), Failure> 
     match queue::read_manifest(&*store, &key).await? {
         ReadOutcome::Found(object) => Ok((name, object.bytes)),
         ReadOutcome::Missing | ReadOutcome::NotModified => {
-            let hint =
-                format!("if {key} is a queue, its manifest is {key}/ingest/manifest");
+            let hint = format!("if {key} is a queue, its manifest is {key}/ingest/manifest");
             Err(Failure::failed(format!("cannot read {name}: there is no such object")).hint(&hint))
         }
     }

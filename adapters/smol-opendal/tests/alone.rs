@@ -1,4 +1,4 @@
-//! No tokio runtime anywhere: this program never starts one, and looks for one.
+//! No tokio runtime anywhere. Threads are known by their names, so no test here is named after it.
 
 mod stores;
 mod watched;
@@ -63,7 +63,7 @@ async fn round_trip(named: &Named, prefix: &str) {
 
 #[test]
 #[cfg_attr(not(target_os = "linux"), ignore = "threads are listed in /proc")]
-fn no_tokio_runtime_is_anywhere() {
+fn smol_is_alone() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut stores =
         vec![Named::plain("memory:no-tokio"), Named::plain(directory.path().to_owned())];
@@ -84,7 +84,7 @@ fn no_tokio_runtime_is_anywhere() {
 
 /// Goal: the look would find a runtime if there were one.
 #[test]
-fn a_tokio_runtime_would_be_noticed() {
+fn another_runtime_would_be_noticed() {
     let (store, _) = Named::plain("memory:noticed").open();
     let watched = Watched::new(store);
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("it can be made");
