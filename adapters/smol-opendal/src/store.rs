@@ -60,8 +60,8 @@ impl OpendalStore {
     /// # Errors
     ///
     /// [`ConfigError::NoCompareAndSwap`] for an operator whose service cannot write on a condition
-    /// or names no versions (`fs`, `memory`), or that has a `RetryLayer`. One that was taken
-    /// apart and put together again (`Operator::from_parts`) no longer shows its layers.
+    /// or names no versions (`fs`, `memory`), or that has OpenDAL's `RetryLayer`. Other layers that
+    /// send requests again are not seen.
     pub fn new(operator: Operator) -> Result<Self, ConfigError> {
         let info = operator.info();
         let name = format!("{}://{}{}", info.scheme(), info.name(), info.root());
@@ -116,14 +116,19 @@ impl OpendalStore {
                     "the store names no version of what it wrote",
                 )),
             },
-            Err(error) => match error.kind() {
-                ErrorKind::ConditionNotMatch | ErrorKind::AlreadyExists => {
-                    Ok(WriteOutcome::Conflict)
-                }
-                // Some stores answer so when the object that was to be replaced is gone.
-                ErrorKind::NotFound if swaps => Ok(WriteOutcome::Conflict),
-                _ => Err(failure(error)),
-            },
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::ConditionNotMatch | ErrorKind::AlreadyExists
+                ) =>
+            {
+                Ok(WriteOutcome::Conflict)
+            }
+            // Some stores answer so when the object that was to be replaced is gone.
+            Err(error) if swaps && error.kind() == ErrorKind::NotFound => {
+                Ok(WriteOutcome::Conflict)
+            }
+            Err(error) => Err(failure(error)),
         }
     }
 
@@ -150,13 +155,11 @@ impl OpendalStore {
         };
         let (contents, metadata) = match result.await {
             Ok(found) => found,
-            Err(error) => match error.kind() {
-                ErrorKind::NotFound => return Ok(ReadOutcome::Missing),
-                ErrorKind::ConditionNotMatch if unless.is_some() => {
-                    return Ok(ReadOutcome::NotModified);
-                }
-                _ => return Err(failure(error)),
-            },
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(ReadOutcome::Missing),
+            Err(error) if unless.is_some() && error.kind() == ErrorKind::ConditionNotMatch => {
+                return Ok(ReadOutcome::NotModified);
+            }
+            Err(error) => return Err(failure(error)),
         };
         let version = metadata.as_ref().and_then(|metadata| self.version_of(metadata));
         let Some(version) = version else {
