@@ -41,7 +41,6 @@ const REDIRECTS: usize = 5;
 /// # Ok::<(), opendal::Error>(())
 /// ```
 #[derive(Clone)]
-#[non_exhaustive]
 pub struct HttpOptions {
     /// How long a connection may take, with its TLS handshake. Default: 5 s.
     pub connect_timeout: Duration,
@@ -77,6 +76,23 @@ impl fmt::Debug for HttpOptions {
 /// connections, speaks HTTP/1.1, and does its work on a thread of its own. Every write is sent
 /// once: also where a connection that was kept turns out to be closed. Proxies are those of
 /// curl's environment variables (`https_proxy`, `no_proxy`, ...).
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[cfg(feature = "aws")]
+/// # {
+/// use buffer_smol::{HttpOptions, OpendalStore, http_context};
+/// use opendal::{Operator, services::S3};
+///
+/// let service = S3::default().bucket("one").region("eu-west-1").disable_config_load();
+/// let context = http_context(&HttpOptions::default())?;
+/// let operator = Operator::new(service)?.with_context(context);
+/// let store = OpendalStore::new(operator)?;
+/// assert_eq!(store.to_string(), "s3://one/");
+/// # }
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 ///

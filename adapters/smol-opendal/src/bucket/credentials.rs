@@ -102,3 +102,44 @@ impl FileRead for Files {
         smol::fs::read(path).await.map_err(failed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use buffer_driver::StoreOptions;
+
+    use super::*;
+
+    /// Reads a file that the environment names, as providers of tokens do.
+    #[derive(Debug)]
+    struct Token;
+
+    impl ProvideCredential for Token {
+        type Credential = Vec<u8>;
+
+        async fn provide_credential(&self, context: &Context) -> Result<Option<Vec<u8>>> {
+            let path = context.env_var("AWS_WEB_IDENTITY_TOKEN_FILE").expect("the option says it");
+            assert_eq!(context.env_var("AWS_ROLE_ARN"), None, "no option says it");
+            context.file_read(&path).await.map(Some)
+        }
+    }
+
+    /// Goal: a provider finds options in the environment and reads files, with no tokio runtime.
+    #[test]
+    fn a_provider_sees_options_and_files_on_smol() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), "token").expect("it is open");
+        let path = file.path().to_str().expect("it is UTF-8");
+        let cloud = |path| {
+            let options = StoreOptions::from_iter([("web_identity_token_file", path)]);
+            CloudStore::parse("s3://b?region=north", &options, &|_| None).expect("it is sound")
+        };
+        let provide = |cloud: &CloudStore| {
+            let provider = OnSmol::new(Token, environment(cloud));
+            assert_eq!(format!("{provider:?}"), "OnSmol(Token)");
+            smol::block_on(provider.provide_credential(&Context::new()))
+        };
+        assert_eq!(provide(&cloud(path)).expect("it is there"), Some(b"token".to_vec()));
+        let error = provide(&cloud("/no/such/file")).expect_err("it is not there").to_string();
+        assert!(error.contains("/no/such/file"), "{error}");
+    }
+}
