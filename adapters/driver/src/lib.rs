@@ -31,6 +31,7 @@ pub mod contract;
 mod engine;
 mod fetch;
 mod host;
+mod listing;
 mod local;
 mod memory;
 mod open;
@@ -52,6 +53,7 @@ pub use buffer_core::{
 pub use config::{CompressionType, ConfigError, ConsumerConfig, ProducerConfig};
 pub use consumer::{Consumer, ConsumerStats};
 pub use fetch::{FetchError, FetchHandle};
+pub use listing::{ListStream, Listings};
 pub use local::{LocalDirectory, LocalFiles};
 pub use memory::MemoryStore;
 pub use open::open_store;

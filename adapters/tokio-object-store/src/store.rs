@@ -11,14 +11,13 @@ use buffer_driver::buffer_core::{
     Condition, ListCursor, ListPage, Location, Object, ReadOutcome, Rope, StoreErrorKind,
     UnixMillis, Version, WriteOutcome,
 };
-use buffer_driver::{BoxFuture, ConfigError, Store, StoreFailure};
+use buffer_driver::{BoxFuture, ConfigError, Listings, Store, StoreFailure};
 use object_store::path::Path;
 use object_store::{
     Error, GetOptions, ObjectStore, PutMode, PutOptions, PutPayload, PutResult, UpdateVersion,
 };
 
 use failure::{failure, is_without_store};
-use listing::Listings;
 
 /// An `object_store` client as a store for buffers.
 ///
@@ -172,7 +171,7 @@ impl Store for ObjectStoreAdapter {
         after: Option<ListCursor>,
     ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
         let prefix = parse(prefix);
-        Box::pin(async move { self.listings.page(&*self.client, &prefix?, after).await })
+        Box::pin(async move { listing::page(&self.listings, &*self.client, &prefix?, after).await })
     }
 
     fn delete(&self, locations: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {

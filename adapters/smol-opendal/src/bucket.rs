@@ -1,0 +1,104 @@
+//! Operators for buckets, as URLs and options describe them.
+
+mod credentials;
+
+use std::sync::Arc;
+
+use buffer_driver::buffer_core::{Location, StoreError, StoreOperation};
+use buffer_driver::{CloudStore, ConfigError, Provider, Store, StoreErrorKind};
+use opendal::Operator;
+
+use crate::store::OpendalStore;
+use crate::transport::{HttpOptions, http_context};
+
+/// A store of the whole bucket.
+pub(crate) fn open(cloud: &CloudStore) -> Result<Arc<dyn Store>, ConfigError> {
+    let built = match cloud.provider() {
+        #[cfg(feature = "aws")]
+        Provider::S3 => s3(cloud),
+        #[cfg(not(feature = "aws"))]
+        Provider::S3 => return Err(missing(cloud, "aws")),
+        #[cfg(feature = "azure")]
+        Provider::Azure => azure(cloud),
+        #[cfg(not(feature = "azure"))]
+        Provider::Azure => return Err(missing(cloud, "azure")),
+        #[cfg(feature = "gcp")]
+        Provider::Gcs => gcs(cloud),
+        #[cfg(not(feature = "gcp"))]
+        Provider::Gcs => return Err(missing(cloud, "gcp")),
+    };
+    let failed = |error: opendal::Error| {
+        let store = cloud.to_string();
+        let location = Location::from(store.as_str());
+        let error = StoreError::new(StoreErrorKind::Unsupported, StoreOperation::Open, location)
+            .with_source(error);
+        ConfigError::Open { store, source: error }
+    };
+    let context = http_context(&HttpOptions::default()).map_err(failed)?;
+    let store = OpendalStore::new(built.map_err(failed)?.with_context(context))?;
+    // A bucket is known by the URL that names it, not by what OpenDAL calls its service.
+    let store = store.named(cloud.to_string());
+    let unquoted = cloud.provider() == Provider::S3 && cloud.flag("unquoted_etag");
+    Ok(Arc::new(if unquoted { store.with_unquoted_e_tags() } else { store }))
+}
+
+#[cfg(not(all(feature = "aws", feature = "azure", feature = "gcp")))]
+fn missing(cloud: &CloudStore, feature: &'static str) -> ConfigError {
+    ConfigError::MissingFeature { store: cloud.to_string(), feature }
+}
+
+#[cfg(feature = "aws")]
+fn s3(cloud: &CloudStore) -> opendal::Result<Operator> {
+    let mut service = opendal::services::S3::default()
+        .bucket(cloud.bucket())
+        .region(cloud.region())
+        // What there is to load was loaded, with the options, and is in the chain.
+        .disable_config_load()
+        .credential_provider_chain(credentials::aws(cloud));
+    if let Some(endpoint) = cloud.option("endpoint") {
+        service = service.endpoint(endpoint);
+    }
+    if cloud.flag("virtual_hosted_style") {
+        service = service.enable_virtual_host_style();
+    }
+    if cloud.flag("skip_signature") {
+        service = service.skip_signature();
+    }
+    if let Some(encryption) = cloud.option("server_side_encryption") {
+        service = service.server_side_encryption(encryption);
+    }
+    if let Some(key) = cloud.option("sse_kms_key_id") {
+        service = service.server_side_encryption_aws_kms_key_id(key);
+    }
+    Operator::new(service)
+}
+
+#[cfg(feature = "azure")]
+fn azure(cloud: &CloudStore) -> opendal::Result<Operator> {
+    let account = cloud.option("account_name").expect("a store of Azure has an account");
+    let own = format!("https://{account}.blob.core.windows.net");
+    let mut service = opendal::services::Azblob::default()
+        .container(cloud.bucket())
+        .endpoint(cloud.option("endpoint").unwrap_or(&own))
+        .account_name(account)
+        .credential_provider_chain(credentials::azure(cloud));
+    if cloud.flag("skip_signature") {
+        service = service.skip_signature();
+    }
+    Operator::new(service)
+}
+
+#[cfg(feature = "gcp")]
+fn gcs(cloud: &CloudStore) -> opendal::Result<Operator> {
+    let mut service = opendal::services::Gcs::default()
+        .bucket(cloud.bucket())
+        .disable_config_load()
+        .credential_provider_chain(credentials::google(cloud));
+    if let Some(endpoint) = cloud.option("endpoint") {
+        service = service.endpoint(endpoint);
+    }
+    if cloud.flag("skip_signature") {
+        service = service.skip_signature();
+    }
+    Operator::new(service)
+}

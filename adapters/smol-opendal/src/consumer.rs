@@ -1,0 +1,66 @@
+//! The consumer on smol.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use buffer_driver::{Clock, ConfigError, ConsumerConfig, Runtime, Store};
+use opendal::Operator;
+
+use crate::open::open_store;
+use crate::runtime::SmolRuntime;
+use crate::store::OpendalStore;
+
+/// Reads a queue's batches in order, as the only one who does.
+///
+/// Everything but its construction is on [`buffer_driver::Consumer`], to which it dereferences.
+#[derive(Debug)]
+pub struct Consumer(buffer_driver::Consumer);
+
+impl Consumer {
+    /// A consumer over the store that the configuration names, on smol's global executor.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`]: for a field that cannot work, for a store that cannot
+    /// be opened or cannot compare and swap.
+    pub fn new(config: ConsumerConfig, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
+        let runtime: Arc<dyn Runtime> = Arc::new(SmolRuntime::new());
+        let store = open_store(&config.store, &config.store_options, &runtime)?;
+        buffer_driver::Consumer::with_store(&config, store, clock, runtime).map(Self)
+    }
+
+    /// A consumer over an operator of your own; see [`OpendalStore`]. `config.store` is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`]: for a field that cannot work, or an operator that cannot compare and swap.
+    pub fn with_operator(
+        config: ConsumerConfig,
+        operator: Operator,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ConfigError> {
+        Self::with_store(config, Arc::new(OpendalStore::new(operator)?), clock)
+    }
+
+    /// A consumer over a store of your own. `config.store` is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for a field that cannot work.
+    pub fn with_store(
+        config: ConsumerConfig,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ConfigError> {
+        let runtime = Arc::new(SmolRuntime::new());
+        buffer_driver::Consumer::with_store(&config, store, clock, runtime).map(Self)
+    }
+}
+
+impl Deref for Consumer {
+    type Target = buffer_driver::Consumer;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}

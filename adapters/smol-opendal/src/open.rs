@@ -1,0 +1,40 @@
+//! From a configuration to a store.
+
+use std::sync::Arc;
+
+use buffer_driver::{CloudStore, ConfigError, Runtime, Store, StoreLocation, StoreOptions};
+
+/// Opens the store that a configuration names.
+///
+/// A directory is created when it is not there. `memory:NAME` is a store in this process, shared by
+/// all that name it, for as long as one of them lives. A bucket needs the feature of its
+/// provider: `aws`, `azure` or `gcp`, or `cloud` for all.
+///
+/// # Errors
+///
+/// [`ConfigError`] when the store is not one that this build knows, an option
+/// is wrong, or the store cannot compare and swap, or cannot be opened.
+pub fn open_store(
+    location: &StoreLocation,
+    options: &StoreOptions,
+    runtime: &Arc<dyn Runtime>,
+) -> Result<Arc<dyn Store>, ConfigError> {
+    buffer_driver::open_store(location, options, runtime, open_bucket)
+}
+
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
+fn open_bucket(cloud: &CloudStore) -> Result<Arc<dyn Store>, ConfigError> {
+    crate::bucket::open(cloud)
+}
+
+#[cfg(not(any(feature = "aws", feature = "azure", feature = "gcp")))]
+fn open_bucket(cloud: &CloudStore) -> Result<Arc<dyn Store>, ConfigError> {
+    use buffer_driver::Provider;
+
+    let feature = match cloud.provider() {
+        Provider::S3 => "aws",
+        Provider::Azure => "azure",
+        Provider::Gcs => "gcp",
+    };
+    Err(ConfigError::MissingFeature { store: cloud.to_string(), feature })
+}

@@ -1,0 +1,3 @@
+//! The package's README, so that its Rust is compiled and run as doctests.
+
+#![doc = include_str!("../README.md")]
