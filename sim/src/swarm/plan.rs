@@ -295,7 +295,12 @@ impl Plan {
             collects: true,
             gc_interval: self.gc_interval * 12,
             // What a collector has to go through at the end is in proportion to the load.
-            profile: Profile { page_size: profile.page_size * 10, ..profile },
+            profile: Profile {
+                page_size: profile.page_size * 10,
+                // The theme that is about this one is none of a long world.
+                honours_conditions: true,
+                ..profile
+            },
             most_listed: 40 + self.most_listed / 6,
             work: ms(1500) * rarely,
             acks_in_a_row: 20,
