@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::time::Duration;
 
+use buffer_core::format::Codec;
 use buffer_core::{
     Command, Completion, Condition, Consumer, ConsumerConfig, Instant, ListPage, ListedObject,
     Location, Machine, Next, Now, Object, Output, Producer, ProducerConfig, ReadOutcome, Resume,
@@ -17,6 +18,7 @@ use buffer_core::{
 struct Store {
     objects: BTreeMap<Location, Object>,
     writes: u64,
+    codec: Codec,
 }
 
 impl Store {
@@ -85,8 +87,8 @@ impl Store {
                 let deleted = deleted.collect();
                 delete.ticket.complete(deleted)
             }
-            Command::Encode(encode) => encode.run(),
-            Command::Decode(decode) => decode.run(),
+            Command::Encode(encode) => encode.run(&mut self.codec),
+            Command::Decode(decode) => decode.run(&mut self.codec),
         }
     }
 }

@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use crate::format::{self, Compression, EncodeError, FormatError};
+use crate::format::{self, Codec, Compression, EncodeError, FormatError};
 use crate::store::{
     Condition, ListCursor, ListPage, ReadOutcome, Rope, StoreError, Version, WriteOutcome,
 };
@@ -235,10 +235,10 @@ impl Encode {
         self.compression != Compression::None
     }
 
-    /// Does the work.
-    pub fn run(self) -> Completion {
+    /// Does the work, with any codec: see [`Codec`].
+    pub fn run(self, codec: &mut Codec) -> Completion {
         let records = self.submissions.iter().flatten();
-        let result = format::encode_batch(records, self.compression);
+        let result = codec.encode_batch(records, self.compression);
         // The submissions are let go before the result is in hand: only one copy is ever accounted for.
         drop(self.submissions);
         self.ticket.complete(result.map(|payload| EncodedBatch { payload }))
@@ -267,9 +267,9 @@ impl Decode {
         format::is_compressed(&self.bytes)
     }
 
-    /// Does the work.
-    pub fn run(self) -> Completion {
-        let result = format::decode_batch(&self.location, &self.bytes, self.limit);
+    /// Does the work, with any codec: see [`Codec`].
+    pub fn run(self, codec: &mut Codec) -> Completion {
+        let result = codec.decode_batch(&self.location, &self.bytes, self.limit);
         self.ticket.complete(result)
     }
 }

@@ -49,16 +49,31 @@ pub(crate) fn batch_millis(prefix: &Location, key: &str) -> Option<u64> {
     let stem = key.strip_prefix(prefix.as_str())?.strip_prefix('/')?.strip_suffix(".batch")?;
     let deeper = stem.rsplit('/').next().filter(|_| crate::planted!(NestedKeysCollected));
     let stem = deeper.unwrap_or(stem);
-    // The decoder is more lenient: it also takes lower case.
-    // Ranges, not a search: a whole manifest is looked through in each cycle of collection.
-    let is_written_so = |byte: u8| matches!(byte, b'0'..=b'9' | b'A'..=b'H' | b'J' | b'K' | b'M' | b'N' | b'P'..=b'T' | b'V'..=b'Z');
     // 26 characters hold 130 bits, and a ULID has 128.
     let fits = stem.len() == 26 && stem.as_bytes()[0] <= b'7';
-    if !fits || !stem.bytes().all(is_written_so) {
-        return None;
-    }
-    Ulid::from_string(stem).ok().map(|ulid| ulid.timestamp_ms())
+    let (time, random) = stem.as_bytes().split_at_checked(10).filter(|_| fits)?;
+    let is_written_so = random.iter().all(|byte| VALUES[usize::from(*byte)] != NO_DIGIT);
+    let digits = time.iter().map(|byte| VALUES[usize::from(*byte)]);
+    let millis = digits.fold((0, is_written_so), |(millis, all), value| {
+        (millis << 5 | u64::from(value & 31), all && value != NO_DIGIT)
+    });
+    millis.1.then_some(millis.0)
 }
+
+const NO_DIGIT: u8 = u8::MAX;
+
+/// What each byte stands for in a ULID as it is written here: upper case alone.
+/// A table, because a whole manifest is looked through in each cycle of collection.
+const VALUES: [u8; 256] = {
+    let digits = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let mut values = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < digits.len() {
+        values[digits[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,6 @@
 //! Answers of a store that no store should give, and that must not panic.
 
+use buffer_core::format::Codec;
 use buffer_core::{
     Command, Consumer, ConsumerConfig, ConsumerEvent, DeliveryError, Machine, Now, Output,
     Producer, ProducerConfig, ProducerEvent, ReadOutcome, Resume, Submission, Version,
@@ -31,7 +32,7 @@ fn not_modified_out_of_the_blue_is_an_error_of_the_store() {
                 producer.handle_completion(now, reply);
             }
             Output::Command(Command::Encode(encode)) => {
-                producer.handle_completion(now, encode.run());
+                producer.handle_completion(now, encode.run(&mut Codec::new()));
             }
             Output::Command(Command::PutBatch(put)) => {
                 let stored = WriteOutcome::Stored(Version::from_e_tag("1"));

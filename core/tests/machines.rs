@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use buffer_core::format::Codec;
 use buffer_core::{
     Command, Consumer, ConsumerConfig, ConsumerEvent, Epoch, Instant, Machine, Now, Output,
     Producer, ProducerConfig, ProducerEvent, ReadOutcome, Resume, Submission, SubmitError,
@@ -55,7 +56,7 @@ fn a_submission_becomes_durable_in_four_commands() {
     assert_eq!(transcript, ["Encode", "ReadManifest"], "the manifest is read beside the encoding");
     for command in commands {
         let completion = match command {
-            Command::Encode(encode) => encode.run(),
+            Command::Encode(encode) => encode.run(&mut Codec::new()),
             Command::ReadManifest(read) => {
                 assert_eq!(read.unless, None);
                 read.ticket.complete(Ok(ReadOutcome::Missing))
@@ -223,7 +224,7 @@ fn copies_made_by_encoding_count_as_held() {
     assert_eq!(transcript, ["Encode", "ReadManifest", "Encode"]);
     for command in commands {
         if let Command::Encode(encode) = command {
-            producer.handle_completion(at_ms(1), encode.run());
+            producer.handle_completion(at_ms(1), encode.run(&mut Codec::new()));
         }
     }
     assert!(producer.buffered_bytes() <= 2 * alone, "the copies are all that is left");

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 
 use crate::batch::{BatchDescriptor, ConsumedBatch, location_of};
+use crate::codecs;
 use crate::host::Host;
 
 /// Fetches batches by their descriptors, from as many tasks as its caller likes.
@@ -125,8 +126,9 @@ impl FetchHandle {
     ) -> Result<ConsumedBatch, FetchError> {
         let sequence = descriptor.sequence;
         let corrupt = |source| FetchError::Corrupt { sequence, source };
-        let entries =
-            format::decode_batch(&location_of(&descriptor), bytes, self.limit).map_err(corrupt)?;
+        let location = location_of(&descriptor);
+        let decoded = codecs::with(|codec| codec.decode_batch(&location, bytes, self.limit));
+        let entries = decoded.map_err(corrupt)?;
         format::check_metadata(&self.manifest, &descriptor.metadata, entries.len())
             .map_err(corrupt)?;
         Ok(descriptor.with_entries(entries))

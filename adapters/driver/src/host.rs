@@ -4,12 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use buffer_core::format::Codec;
 use buffer_core::{
     Command, Completion, Condition, ListPage, Location, Now, ReadOutcome, StoreError,
     StoreErrorKind, StoreOperation, Ticket, UnixMillis, WriteOutcome,
 };
 use futures_lite::future;
 
+use crate::codecs;
 use crate::runtime::{Clock, Runtime};
 use crate::store::{Store, StoreFailure};
 
@@ -79,12 +81,12 @@ impl Host {
             Command::Encode(encode) => {
                 let weight = if encode.is_compressed() { 8 } else { 1 };
                 let bytes = encode.input_bytes().saturating_mul(weight);
-                self.compute(machine, bytes, move || encode.run());
+                self.compute(machine, bytes, move |codec| encode.run(codec));
             }
             Command::Decode(decode) => {
                 let weight = if decode.is_compressed() { 64 } else { 1 };
                 let bytes = decode.input_bytes().saturating_mul(weight);
-                self.compute(machine, bytes, move || decode.run());
+                self.compute(machine, bytes, move |codec| decode.run(codec));
             }
         }
     }
@@ -125,14 +127,14 @@ impl Host {
         &self,
         machine: &Arc<impl Complete>,
         bytes: usize,
-        work: impl FnOnce() -> Completion + Send + 'static,
+        work: impl FnOnce(&mut Codec) -> Completion + Send + 'static,
     ) {
         if bytes <= INLINE_BYTES {
-            machine.complete(work());
+            machine.complete(codecs::with(work));
         } else {
             buffer_core::sometimes!(BlockingPoolUsed);
             let machine = Arc::clone(machine);
-            self.runtime.spawn_blocking(Box::new(move || machine.complete(work())));
+            self.runtime.spawn_blocking(Box::new(move || machine.complete(codecs::with(work))));
         }
     }
 

@@ -24,6 +24,7 @@
 
 mod batch;
 mod bucket;
+mod codecs;
 mod config;
 mod consumer;
 #[cfg(feature = "contract")]

@@ -6,6 +6,7 @@ use core::mem;
 
 use bytes::Bytes;
 
+use super::codec::Codec;
 use super::error::{EncodeError, Field, FormatError, FormatReason, Section};
 use super::reader::{Fault, Reader, check_count};
 use super::{VERSION, zstd};
@@ -59,17 +60,33 @@ pub(crate) fn is_compressed(bytes: &[u8]) -> bool {
     compression_type.is_some_and(|byte| *byte != Compression::None.to_byte())
 }
 
-/// Turns records into a batch object.
-///
-/// Without compression, records of 4 KiB and more are not copied: they are
-/// pieces of the rope, as they were given. An empty batch is a valid one.
+/// Turns records into a batch object; see [`Codec::encode_batch`], which spares what this makes anew each time.
 ///
 /// # Errors
 ///
-/// [`EncodeError::RecordTooLong`] and [`EncodeError::TooManyRecords`] for what
-/// the format cannot hold, [`EncodeError::NoZstd`] in a build without
-/// compression, and [`EncodeError::Zstd`] if the compressor gets no memory.
+/// As there.
 pub fn encode_batch<'a>(
+    records: impl Iterator<Item = &'a Bytes> + Clone,
+    compression: Compression,
+) -> Result<Rope, EncodeError> {
+    Codec::new().encode_batch(records, compression)
+}
+
+/// Takes a batch object apart; see [`Codec::decode_batch`], which spares what this makes anew each time.
+///
+/// # Errors
+///
+/// As there.
+pub fn decode_batch(
+    object: &Location,
+    bytes: &Bytes,
+    limit: usize,
+) -> Result<Vec<Bytes>, FormatError> {
+    Codec::new().decode_batch(object, bytes, limit)
+}
+
+pub(super) fn encode<'a>(
+    contexts: &mut zstd::Contexts,
     records: impl Iterator<Item = &'a Bytes> + Clone,
     compression: Compression,
 ) -> Result<Rope, EncodeError> {
@@ -77,29 +94,8 @@ pub fn encode_batch<'a>(
     let footer = footer(compression, shape.count);
     match compression {
         Compression::None => Ok(lay_out(records, &shape, footer)),
-        Compression::Zstd => zstd::compress(records, shape.block_len, footer),
+        Compression::Zstd => zstd::compress(contexts, records, shape.block_len, footer),
     }
-}
-
-/// Takes a batch object apart. The records share the object's memory, or that
-/// of the decompressed block.
-///
-/// `limit` bounds the record block, in bytes and decompressed. What is
-/// allocated, the list of records included, is never more than the larger of
-/// `limit`, twice the object and 4 KiB. (The decompressor's own state comes on
-/// top; its size is fixed, whatever the object says.)
-///
-/// # Errors
-///
-/// [`FormatError`] for everything that FORMAT, "What a reader must refuse",
-/// names, for what is over the limit, and for a compressed batch in a build
-/// without the feature `zstd`.
-pub fn decode_batch(
-    object: &Location,
-    bytes: &Bytes,
-    limit: usize,
-) -> Result<Vec<Bytes>, FormatError> {
-    decode(bytes, limit).map_err(|fault| fault.in_object(object))
 }
 
 /// What is known of the records before any of them is copied.
@@ -178,7 +174,11 @@ fn lay_out<'a>(
     rope
 }
 
-fn decode(bytes: &Bytes, limit: usize) -> Result<Vec<Bytes>, Fault> {
+pub(super) fn decode(
+    contexts: &mut zstd::Contexts,
+    bytes: &Bytes,
+    limit: usize,
+) -> Result<Vec<Bytes>, Fault> {
     let Some(block_len) = bytes.len().checked_sub(FOOTER_LEN) else {
         let reason =
             FormatReason::TooShort { found: bytes.len() as u64, needed: FOOTER_LEN as u64 };
@@ -199,7 +199,8 @@ fn decode(bytes: &Bytes, limit: usize) -> Result<Vec<Bytes>, Fault> {
         }
         Compression::Zstd => {
             crate::sometimes!(DecompressedBatch);
-            let block = zstd::decompress(&plain, limit).map_err(|reason| Fault::new(0, reason))?;
+            let block = zstd::decompress(contexts, &plain, limit)
+                .map_err(|reason| Fault::new(0, reason))?;
             let block = Bytes::from(block);
             footer.check_list(block.len(), allowed.saturating_sub(block.len() as u64))?;
             split(&block, footer.count).map_err(|fault| {

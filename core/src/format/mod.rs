@@ -25,6 +25,7 @@
 //! ```
 
 mod batch;
+mod codec;
 mod entry;
 mod error;
 mod manifest;
@@ -37,6 +38,7 @@ mod zstd;
 
 pub(crate) use batch::is_compressed;
 pub use batch::{Compression, decode_batch, encode_batch};
+pub use codec::Codec;
 pub use entry::{ManifestEntry, Metadata, NewEntry, check_metadata};
 pub use error::{Disagreement, EncodeError, Field, FormatError, FormatReason, Section};
 pub use manifest::Manifest;

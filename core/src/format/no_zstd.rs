@@ -8,7 +8,18 @@ use super::batch::FOOTER_LEN;
 use super::error::{EncodeError, FormatReason};
 use crate::store::Rope;
 
+/// Nothing is needed where nothing is compressed.
+#[derive(Default)]
+pub(super) struct Contexts;
+
+impl Contexts {
+    pub(super) const fn new() -> Self {
+        Self
+    }
+}
+
 pub(super) fn compress<'a>(
+    _contexts: &mut Contexts,
     _records: impl Iterator<Item = &'a Bytes>,
     _block_len: u64,
     _footer: [u8; FOOTER_LEN],
@@ -16,6 +27,10 @@ pub(super) fn compress<'a>(
     Err(EncodeError::NoZstd)
 }
 
-pub(super) fn decompress(_frames: &[u8], _limit: usize) -> Result<Vec<u8>, FormatReason> {
+pub(super) fn decompress(
+    _contexts: &mut Contexts,
+    _frames: &[u8],
+    _limit: usize,
+) -> Result<Vec<u8>, FormatReason> {
     Err(FormatReason::NoZstd)
 }

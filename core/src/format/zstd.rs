@@ -5,7 +5,7 @@ use core::mem;
 
 use bytes::Bytes;
 use zstd_safe::zstd_sys::{ZSTD_EndDirective, ZSTD_ErrorCode};
-use zstd_safe::{CCtx, CParameter, InBuffer, OutBuffer};
+use zstd_safe::{CCtx, CParameter, DCtx, InBuffer, OutBuffer, ResetDirective};
 
 use super::batch::{COPY_BELOW, FOOTER_LEN, LENGTH_LEN, length_prefix};
 use super::error::{EncodeError, FormatReason};
@@ -23,16 +23,51 @@ const PIECE_LEN: usize = 1024 * 1024;
 /// No block stands for more bytes than this, and none is shorter than 3 bytes.
 const MAX_BLOCK_LEN: usize = 128 * 1024;
 
+/// What (de)compression needs beside its input and output, each made when it is first needed.
+#[derive(Default)]
+pub(super) struct Contexts {
+    compressor: Option<CCtx<'static>>,
+    decompressor: Option<DCtx<'static>>,
+}
+
+impl Contexts {
+    pub(super) const fn new() -> Self {
+        Self { compressor: None, decompressor: None }
+    }
+
+    /// A compressor that knows nothing of what it did before.
+    fn compressor(&mut self) -> Result<&mut CCtx<'static>, EncodeError> {
+        let no_memory = EncodeError::Zstd { detail: "there is no memory for a compressor" };
+        let mut context = match self.compressor.take() {
+            Some(context) => context,
+            None => CCtx::try_create().ok_or(no_memory)?,
+        };
+        context.reset(ResetDirective::SessionAndParameters).map_err(failed)?;
+        context.set_parameter(CParameter::CompressionLevel(LEVEL)).map_err(failed)?;
+        context.set_parameter(CParameter::ChecksumFlag(true)).map_err(failed)?;
+        Ok(self.compressor.insert(context))
+    }
+
+    fn decompressor(&mut self) -> Result<&mut DCtx<'static>, FormatReason> {
+        if self.decompressor.is_none() {
+            self.decompressor = DCtx::try_create();
+        }
+        // What it takes is the same for every frame.
+        self.decompressor.as_mut().ok_or(FormatReason::NoMemory { needed: 128 << 10 })
+    }
+}
+
 /// Compresses records into one frame, followed by the footer.
 ///
 /// The frame says how long its content is (`block_len`) and carries a checksum.
 /// Large records are read where they lie.
 pub(super) fn compress<'a>(
+    contexts: &mut Contexts,
     records: impl Iterator<Item = &'a Bytes>,
     block_len: u64,
     footer: [u8; FOOTER_LEN],
 ) -> Result<Rope, EncodeError> {
-    let mut compressor = Compressor::new(block_len)?;
+    let mut compressor = Compressor::new(contexts, block_len)?;
     let stage_len = usize::try_from(block_len).map_or(STAGE_LEN, |len| len.min(STAGE_LEN));
     let mut stage = Vec::with_capacity(stage_len);
     for record in records {
@@ -61,7 +96,11 @@ pub(super) fn compress<'a>(
 /// window, so that no frame header can make the decompressor allocate one. A
 /// buffer that turns out to be too small is given up before a larger one is
 /// made: there is never more than one, and never more than `limit`.
-pub(super) fn decompress(frames: &[u8], limit: usize) -> Result<Vec<u8>, FormatReason> {
+pub(super) fn decompress(
+    contexts: &mut Contexts,
+    frames: &[u8],
+    limit: usize,
+) -> Result<Vec<u8>, FormatReason> {
     let declared = zstd_safe::get_frame_content_size(frames).ok().flatten();
     if let Some(needed) = declared.filter(|declared| *declared > limit as u64) {
         return Err(FormatReason::RecordsTooLarge { needed, limit: limit as u64 });
@@ -75,7 +114,7 @@ pub(super) fn decompress(frames: &[u8], limit: usize) -> Result<Vec<u8>, FormatR
         if block.try_reserve_exact(capacity).is_err() {
             return Err(FormatReason::NoMemory { needed: capacity as u64 });
         }
-        let Err(code) = zstd_safe::decompress(&mut block, frames) else {
+        let Err(code) = contexts.decompressor()?.decompress(&mut block, frames) else {
             // What was declared fits. A guess leaves room, which is given back
             // where the move that this may take stays within the limit, too.
             if block.len() <= limit - capacity {
@@ -95,19 +134,16 @@ pub(super) fn decompress(frames: &[u8], limit: usize) -> Result<Vec<u8>, FormatR
 }
 
 /// One frame in the making.
-struct Compressor {
-    context: CCtx<'static>,
+struct Compressor<'a> {
+    context: &'a mut CCtx<'static>,
     done: Rope,
     piece: Vec<u8>,
     piece_len: usize,
 }
 
-impl Compressor {
-    fn new(block_len: u64) -> Result<Self, EncodeError> {
-        let mut context = CCtx::try_create()
-            .ok_or(EncodeError::Zstd { detail: "there is no memory for a compressor" })?;
-        context.set_parameter(CParameter::CompressionLevel(LEVEL)).map_err(failed)?;
-        context.set_parameter(CParameter::ChecksumFlag(true)).map_err(failed)?;
+impl<'a> Compressor<'a> {
+    fn new(contexts: &'a mut Contexts, block_len: u64) -> Result<Self, EncodeError> {
+        let context = contexts.compressor()?;
         context.set_pledged_src_size(Some(block_len)).map_err(failed)?;
         let piece_len = usize::try_from(block_len)
             .map_or(PIECE_LEN, |len| zstd_safe::compress_bound(len.min(PIECE_LEN)).min(PIECE_LEN))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use buffer_core::format::{Manifest, NewEntry};
+use buffer_core::format::{Codec, Manifest, NewEntry};
 use buffer_core::{
     Command, Completion, Condition, Consumer, ConsumerConfig, ConsumerEvent, Epoch, Instant,
     ListCursor, ListPage, ListedObject, Location, Machine, Next, Now, Object, Output, ReadOutcome,
@@ -348,7 +348,7 @@ impl World {
                 }
                 delete.ticket.complete(results)
             }
-            Command::Decode(decode) => decode.run(),
+            Command::Decode(decode) => decode.run(&mut Codec::new()),
             Command::PutBatch(_) | Command::Encode(_) => unreachable!("a consumer writes no batch"),
         }
     }

@@ -38,6 +38,7 @@ use std::hash::BuildHasherDefault;
 use std::time::Duration;
 
 use buffer_core::Location;
+use buffer_core::format::Codec;
 use bytes::Bytes;
 
 use super::Invariant;
@@ -51,7 +52,7 @@ use raw::{RawManifest, RawMetadata};
 
 /// Whether these bytes are a batch.
 pub(crate) fn is_batch(location: &Location, bytes: &Bytes) -> bool {
-    raw::records(location, bytes).is_some()
+    raw::records(&mut Codec::new(), location, bytes).is_some()
 }
 
 /// A map whose order is never looked at, with a hasher that is the same in every process.
@@ -189,6 +190,7 @@ pub(crate) struct Oracles {
     lives: Vec<Option<Life>>,
     submissions: Ledger<Submission>,
     batches: Ledger<Batch>,
+    codec: Codec,
     by_location: Map<Location, BatchNumber>,
     manifest: RawManifest,
     /// How many requests were sent before an operator last put another manifest in its place.
@@ -271,6 +273,7 @@ impl Oracles {
             lives: Vec::new(),
             submissions: Ledger::new(),
             batches: Ledger::new(),
+            codec: Codec::new(),
             by_location: Map::default(),
             manifest: RawManifest::absent(),
             replaced_at: 0,

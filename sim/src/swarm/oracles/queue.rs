@@ -91,7 +91,7 @@ impl Oracles {
             return;
         }
         let foreign = by.is_none_or(|by| self.role(by) == Some(Role::Foreign));
-        let records = raw::records(location, bytes).unwrap_or_else(|| {
+        let records = raw::records(&mut self.codec, location, bytes).unwrap_or_else(|| {
             self.violated(NoPhantom, format!("{location} is no batch"));
             Vec::new()
         });

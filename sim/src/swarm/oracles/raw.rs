@@ -1,7 +1,7 @@
 //! The two formats, read anew from their bytes: an oracle does not ask the code that it judges.
 
 use buffer_core::Location;
-use buffer_core::format::decode_batch;
+use buffer_core::format::Codec;
 use bytes::Bytes;
 
 /// The footer of a manifest; see FORMAT, "Queue manifest".
@@ -127,12 +127,12 @@ fn entry(bytes: &Bytes) -> Option<RawEntry> {
 }
 
 /// The records of a batch; `None` when the bytes are no batch.
-pub(super) fn records(location: &Location, bytes: &Bytes) -> Option<Vec<Bytes>> {
+pub(super) fn records(codec: &mut Codec, location: &Location, bytes: &Bytes) -> Option<Vec<Bytes>> {
     let footer = bytes.len().checked_sub(BATCH_FOOTER)?;
     match bytes[footer] {
         0 => {}
         // There is one reader of Zstandard here, and it is not ours.
-        1 => return decode_batch(location, bytes, usize::MAX).ok(),
+        1 => return codec.decode_batch(location, bytes, usize::MAX).ok(),
         _ => return None,
     }
     let count = u32_at(bytes, footer + 1)?;
