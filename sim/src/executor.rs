@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::mem;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -26,6 +27,7 @@ struct Task {
     process: ProcessId,
     /// Out while it is polled; never here for a future that stays on the stack of `block_on`.
     future: Option<BoxFuture<'static, ()>>,
+    /// Out while it is polled.
     waker: Waker,
     queued: bool,
 }
@@ -235,7 +237,7 @@ impl World {
 
     /// Starts no more tasks of a process from here on; says whether it was alive.
     pub(crate) fn mark_crashed(&self, process: ProcessId) -> bool {
-        !std::mem::replace(&mut self.state().lives[process.index()].crashed, true)
+        !mem::replace(&mut self.state().lives[process.index()].crashed, true)
     }
 
     /// Polls no task of a process until it is resumed.
@@ -297,7 +299,7 @@ impl World {
                         return output;
                     }
                 }
-                Next::Task(id, task, waker) => self.poll_task(id, task, &waker),
+                Next::Task(id, task, waker) => self.poll_task(id, task, waker),
                 Next::Timer(due) => due.happen(),
                 Next::Nothing => self.panic_stuck(),
             }
@@ -311,7 +313,7 @@ impl World {
         let end = run.began.saturating_add(duration);
         loop {
             match self.next(None, end) {
-                Next::Task(id, task, waker) => self.poll_task(id, task, &waker),
+                Next::Task(id, task, waker) => self.poll_task(id, task, waker),
                 Next::Timer(due) => due.happen(),
                 Next::Main(_) => unreachable!("there is no future on the stack"),
                 Next::Nothing => break,
@@ -333,10 +335,13 @@ impl World {
                 continue;
             }
             task.queued = false;
-            let (waker, process, number) = (task.waker.clone(), task.process, task.number);
+            let (process, number) = (task.process, task.number);
             let next = match task.future.take() {
-                Some(future) => Next::Task(id, future, waker),
-                None if main == Some(id) => Next::Main(waker),
+                Some(future) => {
+                    let waker = mem::replace(&mut task.waker, Waker::noop().clone());
+                    Next::Task(id, future, waker)
+                }
+                None if main == Some(id) => Next::Main(task.waker.clone()),
                 // It panicked in an earlier run.
                 None => continue,
             };
@@ -352,14 +357,14 @@ impl World {
         Next::Timer(due)
     }
 
-    fn poll_task(&self, id: Key, mut future: BoxFuture<'static, ()>, waker: &Waker) {
-        let poll = future.as_mut().poll(&mut Context::from_waker(waker));
+    fn poll_task(&self, id: Key, mut future: BoxFuture<'static, ()>, waker: Waker) {
+        let poll = future.as_mut().poll(&mut Context::from_waker(&waker));
         let finished = {
             let mut state = self.state();
             state.current = ProcessId::WORLD;
             match (poll, state.tasks.get_mut(id)) {
                 (Poll::Pending, Some(task)) => {
-                    task.future = Some(future);
+                    (task.future, task.waker) = (Some(future), waker);
                     return;
                 }
                 (Poll::Ready(()), _) => (future, state.tasks.remove(id)),
@@ -408,7 +413,7 @@ impl<'a> Run<'a> {
     fn begin(world: &'a World) -> Self {
         let (nested, began) = {
             let mut state = world.state();
-            (std::mem::replace(&mut state.running, true), state.now)
+            (mem::replace(&mut state.running, true), state.now)
         };
         assert!(!nested, "a world that runs cannot be run from within");
         Self { world, main: None, began, steps: 0 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Bound;
+use std::sync::Arc;
 use std::time::Duration;
 
 use buffer_core::{Condition, Location, Object, ReadOutcome, UnixMillis, Version};
@@ -254,6 +255,8 @@ impl Key {
 
     fn become_now(&mut self, time: Duration, state: Option<Object>) {
         if self.states.is_empty() {
+            // Most keys are written once and deleted once.
+            self.states.reserve_exact(3);
             self.states.push_back((Duration::ZERO, None));
         }
         self.states.push_back((time, state));
@@ -267,6 +270,17 @@ fn rank(location: &Location) -> u64 {
     xxh3_64_with_seed(location.as_str().as_bytes(), 0)
 }
 
+/// A number of 32 digits in quotes: every write makes one, and formatting takes its time.
+fn quoted_hex(number: u128) -> Arc<str> {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [b'"'; 34];
+    for (index, byte) in number.to_be_bytes().into_iter().enumerate() {
+        text[index * 2 + 1] = DIGITS[usize::from(byte >> 4)];
+        text[index * 2 + 2] = DIGITS[usize::from(byte & 15)];
+    }
+    std::str::from_utf8(&text).expect("digits are ASCII").into()
+}
+
 fn version(versions: Versions, generation: u64, content_hash: u128) -> Version {
     let tag = |text: std::fmt::Arguments<'_>| {
         let mut tag = String::with_capacity(40);
@@ -275,9 +289,7 @@ fn version(versions: Versions, generation: u64, content_hash: u128) -> Version {
     };
     match versions {
         Versions::ContentHash => {
-            // In two halves: 128 bits at once are formatted by long division.
-            let (high, low) = ((content_hash >> 64) as u64, content_hash as u64);
-            Version { e_tag: tag(format_args!("\"{high:016x}{low:016x}\"")), generation: None }
+            Version { e_tag: Some(quoted_hex(content_hash)), generation: None }
         }
         Versions::UniqueTag => {
             Version { e_tag: tag(format_args!("\"0x{generation:x}\"")), generation: None }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Index, IndexMut};
 
 /// How many of the newest are remembered, whatever became of them: those of many hours.
-const REMEMBERED: usize = 20_000;
+const REMEMBERED: usize = 4_000;
 
 /// Things by number. Numbers are never used twice.
 #[derive(Debug)]
