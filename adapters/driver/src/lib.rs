@@ -20,7 +20,8 @@
 //! whole adapter in fifty lines.
 //!
 //! A store of your own must pass a contract. The feature `contract` brings the module
-//! of that name, with suites to run on it.
+//! of that name, with suites to run on it. The feature `measure` brings stores that are slow
+//! on purpose, and that count requests.
 
 mod batch;
 mod bucket;
@@ -34,6 +35,8 @@ mod fetch;
 mod host;
 mod listing;
 mod local;
+#[cfg(feature = "measure")]
+pub mod measure;
 mod memory;
 mod open;
 mod prefixed;
