@@ -84,6 +84,11 @@ impl Contention {
         }
     }
 
+    /// What a swap takes by all that is known; zero before the first.
+    pub(crate) const fn usual_swap(&self) -> Duration {
+        self.swap
+    }
+
     /// Notes how long the manifest took to be read.
     pub(crate) const fn on_read(&mut self, took: Duration) {
         self.read = took;

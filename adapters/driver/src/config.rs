@@ -78,7 +78,8 @@ config! {
         /// How many bytes may be held, from `produce` to settlement; past that, `produce` waits. While a
         /// batch is encoded, a copy of its small entries is held besides. Default: 256 MiB.
         max_buffered_bytes: usize,
-        /// How many batches may be encoding, uploading or uncommitted. Default: 16.
+        /// How many batches may be encoded and uploaded at one time. Up to four times as many
+        /// may be past sealing: those that are uploaded wait for the manifest. Default: 16.
         max_inflight_batches: usize,
         /// How long after it was sealed, or after `flush_interval` if no place was free then,
         /// a batch is given up. Less than half of `gc_grace_period`. Default: 2 min.

@@ -42,6 +42,7 @@ table! {
         ManifestCreated => "a swap made the manifest",
         CommitWithoutRead => "a swap was built on what the swap before it wrote",
         GroupCommit => "a swap lists more than one batch",
+        SwapGathers => "a swap waits for more to list, because callers wait for room",
         LargeGroupCommit => "a swap lists more than four batches",
         CommittedWhileUploading => "a swap left out a batch behind those that it lists",
         CreateConflict => "a swap that was to make the manifest met a conflict",

@@ -157,7 +157,7 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Whether it counts against `max_inflight_batches`.
+    /// Whether it is past sealing.
     pub(crate) const fn is_in_flight(&self) -> bool {
         !matches!(self.stage, Stage::Sealed(_))
     }

@@ -22,7 +22,9 @@ pub struct ProducerConfig {
     /// How many bytes may be held, from submission to settlement; past that, submissions are given back.
     /// While a batch is encoded, a copy of its small entries is held besides.
     pub max_buffered_bytes: usize,
-    /// How many batches may be past sealing and not yet settled.
+    /// How many batches may be encoded and uploaded at one time. Up to four times as many may be past
+    /// sealing and not settled: those that are uploaded wait for a swap. While as many as this are, a
+    /// batch that is not full stays open.
     pub max_inflight_batches: usize,
     /// How a batch's records are compressed.
     pub batch_compression: Compression,

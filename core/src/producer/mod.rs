@@ -301,8 +301,8 @@ impl Producer {
             self.lifecycle = Lifecycle::Closed;
             self.outputs.push_back(Output::Event(ProducerEvent::Closed));
         }
-        let past_places = self.pipeline.get(self.places());
-        assert!(past_places.is_none_or(|batch| !batch.is_in_flight()), "places are given in order");
+        let past_window = self.pipeline.get(self.window());
+        assert!(past_window.is_none_or(|batch| !batch.is_in_flight()), "places are given in order");
     }
 
     /// Ends a batch's life. It must have left the pipeline.
@@ -384,9 +384,10 @@ impl Producer {
             let places = self.has_free_place();
             open.opened + if places { interval } else { patience }
         });
-        // Only the first few are in flight, and deadlines rise: this looks at no more than those.
-        let in_flight = self.pipeline.iter().take(self.places());
-        let retries = in_flight.filter_map(|batch| match batch.stage {
+        // Only the first few are past sealing, and deadlines rise: this looks at no more than those.
+        // Who waits for a place is not waked by time.
+        let waiting = if self.is_at_its_places() { 0 } else { self.window() };
+        let retries = self.pipeline.iter().take(waiting).filter_map(|batch| match batch.stage {
             Stage::Encoded { after } => after,
             Stage::Sealed(_) | Stage::Encoding | Stage::Uploading | Stage::Uploaded => None,
         });

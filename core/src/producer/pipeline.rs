@@ -17,18 +17,41 @@ use crate::store::{StoreError, StoreErrorKind, WriteOutcome, rope_len};
 use crate::time::Now;
 use crate::types::{BatchId, Location};
 
+/// How many times `max_inflight_batches` may be past sealing and not settled.
+const PLACES_IN_WINDOW: usize = 4;
+
 impl Producer {
+    /// Whether a batch that is not full should be sealed: while many wait already, it may as well grow.
     pub(super) fn has_free_place(&self) -> bool {
-        // Sealed batches that wait take the next places.
         self.pipeline.len() < self.places()
     }
 
-    /// How many batches may be in flight.
-    pub(super) fn places(&self) -> usize {
+    /// How many batches may be encoded and uploaded at one time.
+    fn places(&self) -> usize {
         if crate::planted!(InFlightUnbounded) {
             return usize::MAX;
         }
         self.config.max_inflight_batches
+    }
+
+    /// How many batches may be past sealing: those that are uploaded wait for the next swap, and keep no
+    /// other from its upload meanwhile.
+    pub(super) fn window(&self) -> usize {
+        self.places().saturating_mul(PLACES_IN_WINDOW)
+    }
+
+    /// How many batches are encoded and uploaded at this moment.
+    pub(super) fn under_way(&self) -> usize {
+        let is_under_way = |batch: &&Batch| match batch.stage {
+            Stage::Encoding | Stage::Uploading => true,
+            Stage::Sealed(_) | Stage::Encoded { .. } | Stage::Uploaded => false,
+        };
+        self.pipeline.iter().take(self.window()).filter(is_under_way).count()
+    }
+
+    /// Whether no more can be encoded or uploaded now.
+    pub(super) fn is_at_its_places(&self) -> bool {
+        self.under_way() >= self.places()
     }
 
     /// Closes the open batch, if there is one.
@@ -76,10 +99,17 @@ impl Producer {
 
     /// Gives free places to batches that wait, and uploads what is ready to be uploaded.
     pub(super) fn start_batches(&mut self, now: Now) {
-        for index in 0..self.pipeline.len().min(self.places()) {
+        let mut free = self.places().saturating_sub(self.under_way());
+        for index in 0..self.pipeline.len().min(self.window()) {
+            if free == 0 {
+                break;
+            }
             match &self.pipeline[index].stage {
                 Stage::Sealed(_) => match self.charge_for_copy(index) {
-                    Some(charge) => self.encode(index, charge),
+                    Some(charge) => {
+                        self.encode(index, charge);
+                        free -= 1;
+                    }
                     None => {
                         crate::sometimes!(EncodingWaitsForMemory);
                         break;
@@ -88,6 +118,7 @@ impl Producer {
                 Stage::Encoded { after } => {
                     if after.is_none_or(|after| after <= now.monotonic) {
                         self.upload(now, index);
+                        free -= 1;
                     }
                 }
                 Stage::Encoding | Stage::Uploading | Stage::Uploaded => {}
