@@ -242,13 +242,15 @@ impl Manifest {
     /// The first sequence that both list, and that is not the same in both.
     fn first_difference(&self, other: &Self) -> Option<Sequence> {
         let first = self.first_sequence().max(other.first_sequence());
+        // An entry says how long it is, so that equal bytes are equal entries. That is nearly always
+        // so, and looking at each of a long backlog would cost more than all the rest.
+        if are_alike(self.bytes_from(first), other.bytes_from(first)) {
+            return None;
+        }
         let here = self.raw_entries_from(first);
         let there = other.raw_entries_from(first);
-        here.zip(there).find_map(|((sequence, _, here), (_, _, there))| {
-            // The same memory is the same entry; most manifests share most of theirs.
-            let is_same = core::ptr::eq(here, there) || here == there;
-            (!is_same).then_some(sequence)
-        })
+        here.zip(there)
+            .find_map(|((sequence, _, here), (_, _, there))| (here != there).then_some(sequence))
     }
 
     fn validate(bytes: Bytes) -> Result<Self, Fault> {
@@ -295,6 +297,12 @@ impl Manifest {
                 piece.raw_entries().map(move |(sequence, entry)| (sequence, &piece.bytes, entry))
             })
             .skip_while(move |(sequence, ..)| *sequence < first)
+    }
+
+    /// The bytes of all entries from `first` on.
+    fn bytes_from(&self, first: Sequence) -> impl Iterator<Item = &[u8]> + '_ {
+        let pieces = &self.pieces[self.piece_of(first)..];
+        pieces.iter().map(move |piece| &piece.bytes[piece.offset_of(first)..])
     }
 
     /// The index of the piece that `sequence` is in, or would be.
@@ -356,14 +364,41 @@ impl Piece {
 
     /// Drops the entries in front of `sequence`, which is in this piece.
     fn drop_before(&mut self, sequence: Sequence) {
-        let dropped: usize = self
-            .raw_entries()
-            .take_while(|(found, _)| *found < sequence)
-            .map(|(_, entry)| entry.len())
-            .sum();
-        self.bytes = self.bytes.slice(dropped..);
+        self.bytes = self.bytes.slice(self.offset_of(sequence)..);
         self.first = sequence;
     }
+
+    /// Where the entry of `sequence` begins: at 0 if it is before this piece, and at the end if behind.
+    fn offset_of(&self, sequence: Sequence) -> usize {
+        let before = self.raw_entries().take_while(|(found, _)| *found < sequence);
+        before.map(|(_, entry)| entry.len()).sum()
+    }
+}
+
+/// Whether two runs of bytes are the same, as far as both go.
+fn are_alike<'a>(
+    mut here: impl Iterator<Item = &'a [u8]>,
+    mut there: impl Iterator<Item = &'a [u8]>,
+) -> bool {
+    let (mut left, mut right): (&[u8], &[u8]) = (&[], &[]);
+    loop {
+        let (Some(here), Some(there)) = (or_next(left, &mut here), or_next(right, &mut there))
+        else {
+            return true;
+        };
+        let len = here.len().min(there.len());
+        let ((here, after_here), (there, after_there)) = (here.split_at(len), there.split_at(len));
+        // The same memory is the same bytes; most manifests share most of theirs.
+        if !core::ptr::eq(here, there) && here != there {
+            return false;
+        }
+        (left, right) = (after_here, after_there);
+    }
+}
+
+/// What is left of a run of bytes that goes on with `rest`: never empty, but `None` at its end.
+fn or_next<'a>(left: &'a [u8], rest: &mut impl Iterator<Item = &'a [u8]>) -> Option<&'a [u8]> {
+    if left.is_empty() { rest.find(|piece| !piece.is_empty()) } else { Some(left) }
 }
 
 /// Walks all entries; gives the last one's sequence.
