@@ -162,6 +162,14 @@ fn visit_parse(visitor: &mut impl Visitor, entries: usize) {
         |object| Manifest::parse(&object_key(), object.clone()).expect("it was just written"),
     );
     visitor.visit(
+        &Work::on_manifest("parse_after", entries, true),
+        || (as_read(&backlog(entries - 1, 1)), object_of(&backlog(entries, 1))),
+        |(before, object)| (before.clone(), object.clone()),
+        |(before, object)| {
+            Manifest::parse_after(&object_key(), object.clone(), before).expect("it is sound")
+        },
+    );
+    visitor.visit(
         &Work::on_manifest("follow", entries, true),
         || (as_read(&backlog(entries, 1)), as_read(&backlog(entries, 1))),
         |(before, now)| (before.clone(), now.clone()),
