@@ -181,6 +181,34 @@ fn a_manifest_is_a_list() {
     QuickCheck::new().tests(200).quickcheck(holds as fn(Vec<Step>, u8));
 }
 
+/// Goal: what was validated once is not looked at again, and no one could tell.
+#[test]
+fn a_reading_is_the_same_whatever_was_known() {
+    fn assert_same(bytes: &Bytes, known: &Manifest) {
+        let alone = Manifest::parse(&object(), bytes.clone());
+        assert_eq!(Manifest::parse_after(&object(), bytes.clone(), known), alone);
+    }
+    fn holds(steps: Vec<Step>, damage: Vec<Damage>) {
+        let mut model = Model::default();
+        let mut states = vec![Manifest::absent()];
+        for step in steps {
+            let state = model.take(step, states.last().expect("there is one"));
+            states.push(state);
+        }
+        // Any may have been known, also what is later, and anything may have been made of the bytes.
+        for known in states.iter().rev().step_by(3) {
+            for read in states.iter().rev().take(6) {
+                let bytes = joined(&read.to_rope());
+                assert_same(&bytes, known);
+                for first in damage.iter().take(8) {
+                    assert_same(&damaged(&bytes, core::slice::from_ref(first)), known);
+                }
+            }
+        }
+    }
+    QuickCheck::new().tests(200).quickcheck(holds as fn(Vec<Step>, Vec<Damage>));
+}
+
 #[test]
 fn every_truncation_is_refused_or_sound() {
     fn holds(records: Records, lines: Vec<Line>, first: u32) {

@@ -246,7 +246,12 @@ impl Consumer {
         let seen = match result {
             Ok(ReadOutcome::Found(object)) => {
                 modified = credible(object.last_modified, now.wall);
-                match Manifest::parse(&self.config.manifest_path, object.bytes) {
+                let location = &self.config.manifest_path;
+                let parsed = match &self.reading.known {
+                    Some(known) => Manifest::parse_after(location, object.bytes, &known.manifest),
+                    None => Manifest::parse(location, object.bytes),
+                };
+                match parsed {
                     Ok(manifest) => Known { manifest, version: Some(object.version) },
                     Err(error) => {
                         return self.manifest_failed(now, Attempted::Read, error.into());

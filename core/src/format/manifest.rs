@@ -76,7 +76,24 @@ impl Manifest {
     /// names of manifests. Whether a `start_index` lies past the end of its
     /// batch shows only in the batch: see [`check_metadata`](super::check_metadata).
     pub fn parse(object: &Location, bytes: Bytes) -> Result<Self, FormatError> {
-        Self::validate(bytes).map_err(|fault| fault.in_object(object))
+        Self::parse_after(object, bytes, &Self::absent())
+    }
+
+    /// Does what [`Manifest::parse`] does, and gives the same: faster where the contents go on as
+    /// `earlier` does, as those of a later reading nearly always do. What is in both was validated
+    /// when it came in, and is only compared.
+    ///
+    /// Nothing else is asked of `earlier`: see [`Manifest::check_follows`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Manifest::parse`].
+    pub fn parse_after(
+        object: &Location,
+        bytes: Bytes,
+        earlier: &Self,
+    ) -> Result<Self, FormatError> {
+        Self::validate(bytes, earlier).map_err(|fault| fault.in_object(object))
     }
 
     /// The sequence of the oldest batch; [`Manifest::next_sequence`] if there is none.
@@ -242,16 +259,18 @@ impl Manifest {
     /// The first sequence that both list, and that is not the same in both.
     fn first_difference(&self, other: &Self) -> Option<Sequence> {
         let first = self.first_sequence().max(other.first_sequence());
+        // An entry says how long it is, so that equal bytes are equal entries. That is nearly always
+        // so, and looking at each of a long backlog would cost more than all the rest.
+        if are_alike(self.bytes_from(first), other.bytes_from(first)) {
+            return None;
+        }
         let here = self.raw_entries_from(first);
         let there = other.raw_entries_from(first);
-        here.zip(there).find_map(|((sequence, _, here), (_, _, there))| {
-            // The same memory is the same entry; most manifests share most of theirs.
-            let is_same = core::ptr::eq(here, there) || here == there;
-            (!is_same).then_some(sequence)
-        })
+        here.zip(there)
+            .find_map(|((sequence, _, here), (_, _, there))| (here != there).then_some(sequence))
     }
 
-    fn validate(bytes: Bytes) -> Result<Self, Fault> {
+    fn validate(bytes: Bytes, earlier: &Self) -> Result<Self, Fault> {
         let Some(entries_len) = bytes.len().checked_sub(FOOTER_LEN) else {
             let (found, needed) = (bytes.len() as u64, FOOTER_LEN as u64);
             return Err(Fault::new(0, FormatReason::TooShort { found, needed }));
@@ -270,18 +289,39 @@ impl Manifest {
         }
         check_count(count, Field::EntryCount, footer_offset, MIN_ENTRY_LEN, footer_offset)?;
 
-        let last = validate_entries(&bytes[..entries_len], count)?;
+        let mut manifest = Self { pieces: Vec::new(), count, next, epoch };
+        let entries = &bytes[..entries_len];
+        let known = earlier.beginning_of(&manifest, entries).unwrap_or(Validated::NOTHING);
+        let last = validate_entries(entries, count, known)?;
         // The last entry is the one before the next, so that the count is at most `next`.
         if let Some(last) = last.filter(|last| last.0.checked_add(1) != Some(next.0)) {
             let reason = FormatReason::NextSequenceMismatch { last, next };
             return Err(Fault::new(next_offset, reason));
         }
-        let mut manifest = Self { pieces: Vec::new(), count, next, epoch };
         if count > 0 {
             let first = manifest.first_sequence();
             manifest.pieces.push(Piece { first, bytes: bytes.slice(..entries_len) });
         }
         Ok(manifest)
+    }
+
+    /// How `entries` begin, if they begin as this manifest goes on from their first sequence.
+    ///
+    /// They are those of a `later` manifest, of which only the footer was read and nothing is believed.
+    fn beginning_of(&self, later: &Self, entries: &[u8]) -> Option<Validated> {
+        let first = Sequence(later.next.0.checked_sub(u64::from(later.count))?);
+        let is_listed = self.first_sequence() <= first && first < self.next;
+        if !is_listed || later.next < self.next {
+            return None;
+        }
+        let len = self.bytes_from(first).map(<[u8]>::len).sum();
+        let beginning = entries.get(..len)?;
+        let count = u32::try_from(self.next.distance_from(first)).ok()?;
+        are_alike(self.bytes_from(first), core::iter::once(beginning)).then_some(Validated {
+            len,
+            count,
+            last: Some(Sequence(self.next.0 - 1)),
+        })
     }
 
     /// Sequence, piece and bytes of every entry from `first` on.
@@ -295,6 +335,12 @@ impl Manifest {
                 piece.raw_entries().map(move |(sequence, entry)| (sequence, &piece.bytes, entry))
             })
             .skip_while(move |(sequence, ..)| *sequence < first)
+    }
+
+    /// The bytes of all entries from `first` on.
+    fn bytes_from(&self, first: Sequence) -> impl Iterator<Item = &[u8]> + '_ {
+        let pieces = &self.pieces[self.piece_of(first)..];
+        pieces.iter().map(move |piece| &piece.bytes[piece.offset_of(first)..])
     }
 
     /// The index of the piece that `sequence` is in, or would be.
@@ -356,21 +402,59 @@ impl Piece {
 
     /// Drops the entries in front of `sequence`, which is in this piece.
     fn drop_before(&mut self, sequence: Sequence) {
-        let dropped: usize = self
-            .raw_entries()
-            .take_while(|(found, _)| *found < sequence)
-            .map(|(_, entry)| entry.len())
-            .sum();
-        self.bytes = self.bytes.slice(dropped..);
+        self.bytes = self.bytes.slice(self.offset_of(sequence)..);
         self.first = sequence;
+    }
+
+    /// Where the entry of `sequence` begins: at 0 if it is before this piece, and at the end if behind.
+    fn offset_of(&self, sequence: Sequence) -> usize {
+        let before = self.raw_entries().take_while(|(found, _)| *found < sequence);
+        before.map(|(_, entry)| entry.len()).sum()
     }
 }
 
-/// Walks all entries; gives the last one's sequence.
-fn validate_entries(bytes: &[u8], count: u32) -> Result<Option<Sequence>, Fault> {
-    let mut reader = Reader::new(bytes, 0);
-    let mut previous: Option<Sequence> = None;
-    for _ in 0..count {
+/// Whether two runs of bytes are the same, as far as both go.
+fn are_alike<'a>(
+    mut here: impl Iterator<Item = &'a [u8]>,
+    mut there: impl Iterator<Item = &'a [u8]>,
+) -> bool {
+    let (mut left, mut right): (&[u8], &[u8]) = (&[], &[]);
+    loop {
+        let (Some(here), Some(there)) = (or_next(left, &mut here), or_next(right, &mut there))
+        else {
+            return true;
+        };
+        let len = here.len().min(there.len());
+        let ((here, after_here), (there, after_there)) = (here.split_at(len), there.split_at(len));
+        // The same memory is the same bytes; most manifests share most of theirs.
+        if !core::ptr::eq(here, there) && here != there {
+            return false;
+        }
+        (left, right) = (after_here, after_there);
+    }
+}
+
+/// What is left of a run of bytes that goes on with `rest`: never empty, but `None` at its end.
+fn or_next<'a>(left: &'a [u8], rest: &mut impl Iterator<Item = &'a [u8]>) -> Option<&'a [u8]> {
+    if left.is_empty() { rest.find(|piece| !piece.is_empty()) } else { Some(left) }
+}
+
+/// Entries at the beginning of a manifest that need not be looked at any more.
+struct Validated {
+    len: usize,
+    count: u32,
+    last: Option<Sequence>,
+}
+
+impl Validated {
+    const NOTHING: Self = Self { len: 0, count: 0, last: None };
+}
+
+/// Walks all entries behind those that are known; gives the last one's sequence.
+fn validate_entries(bytes: &[u8], count: u32, known: Validated) -> Result<Option<Sequence>, Fault> {
+    let mut reader = Reader::new(&bytes[known.len..], known.len as u64);
+    let mut previous = known.last;
+    for _ in known.count..count {
         let entry = RawEntry::read(&mut reader)?;
         let found = entry.sequence;
         if let Some(previous) =

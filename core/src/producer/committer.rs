@@ -504,7 +504,11 @@ impl Producer {
     }
 
     fn read_as_manifest(&self, object: Object) -> Result<Known, Fault> {
-        let manifest = Manifest::parse(&self.config.manifest_path, object.bytes)?;
+        let location = &self.config.manifest_path;
+        let manifest = match &self.committer.known {
+            Some(known) => Manifest::parse_after(location, object.bytes, &known.manifest),
+            None => Manifest::parse(location, object.bytes),
+        }?;
         Ok(Known { manifest, version: Some(object.version) })
     }
 
