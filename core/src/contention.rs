@@ -2,20 +2,22 @@
 
 use core::time::Duration;
 
-/// A window of less than this is none: there is nobody to give way to.
+/// No swap is taken to be shorter than this.
 const LEAST: Duration = Duration::from_millis(1);
-/// The window never grows past this.
+/// Nobody waits longer than this after one conflict, unless there is a crowd.
 const MOST: Duration = Duration::from_secs(4);
-/// Nor past this many times what a swap takes.
+/// Who does not know the others yet doubles its window up to this many times what a swap takes.
 const MOST_SWAPS: u32 = 32;
-/// After waiting for so many times what a swap takes, waits are half as long.
+/// Who does not know the others yet and waits for so many times what a swap takes draws from half of the window.
 const PATIENCE_SWAPS: u32 = 16;
 /// After losing for so many times what a swap takes, it may be a crowd and not bad luck.
 const CROWD_SWAPS: u32 = 48;
 /// After losing for so many it is one, whoever else is served.
 const CROWD_PROVEN_SWAPS: u32 = 256;
-/// How many swaps a store takes that throttles is known to nobody: a crowd is where waits have added up to 48 times this.
-const THROTTLED_TURN: Duration = Duration::from_millis(200);
+/// How long a store that throttles keeps a key to one writer is known to nobody: waits are counted in this.
+const THROTTLED_TURN: Duration = Duration::from_millis(500);
+/// Nobody asks a store that throttles sooner again than after this.
+const THROTTLED_LEAST: Duration = Duration::from_millis(120);
 /// This share of the time that was lost is the window of who is passed by all the same.
 const OVERTAKEN_SHARE: u32 = 8;
 /// Nobody stays away for more than this share of the time in which a batch must be delivered.
@@ -24,28 +26,44 @@ const DELIVERY_SHARE: u32 = 4;
 const STREAK: u32 = 8;
 /// How long that pause is, in times of what a read and a swap take together: another writer fits into it.
 const PAUSE_TURNS: f64 = 1.5;
+/// Between how many times what is usual, by its age, a writer spreads its tries: young ones far, old ones hardly.
+const SPREAD: (f64, f64) = (0.3, 2.0);
+/// In how many times what a swap takes the spread is counted.
+const SPREAD_SWAPS: u32 = 2;
+/// After each so many tries in a row that were lost, the spread is doubled.
+const TRIES: u32 = 16;
+/// By this share of what a swap takes a turn grows for each try that was lost, but for the first.
+const TURN_GROWS: f64 = 0.5;
 
-/// Learns from conflicts how far apart to spread one's own swaps.
+/// Learns from conflicts when it is one's own turn.
 ///
-/// Each conflict doubles the window from which waits are drawn, each success
-/// takes a quarter off it; what is uploaded meanwhile goes into one swap. Three
-/// things keep writers from being left behind:
+/// Writers that try at random get their turns at random, and some wait for
+/// long. Two things put them in order, though none knows of any other:
 ///
-/// - who has waited long draws from a smaller window;
-/// - the window is bounded in terms of what a swap takes, so that a writer
-///   with bad luck still takes part;
-/// - a writer that always wins never sees a conflict: its next swap is on the
-///   way before anybody else has read what the last one wrote. It makes room
-///   now and then, and learns from the conflict that follows.
+/// - After a success a writer stays away for a *turn*. That grows with each
+///   conflict past the first that a success took, and shrinks without any: of
+///   sixteen writers two or three try at one time, and the others are away.
+/// - Who tries again after a conflict spreads its tries by its age: who has
+///   waited longer than is *usual* hardly waits, who has come too early waits
+///   longer. So whoever was away for longest is served next, nearly.
 ///
-/// Where a thousand writers wait, that bound would make a storm, and all of
-/// them have waited long. Who has lost for long has that many before it: so
-/// many swaps got through meanwhile. If they are of batches as old as its own,
-/// all are served alike, and it stays away for as long as it has been losing. If
-/// they are younger, it is not the crowd that keeps it from its turn but its
-/// manners, and it goes on as above.
+/// What is uploaded meanwhile goes into one swap. Until a writer has got
+/// through against others it knows neither, and each conflict doubles the window
+/// from which its waits are drawn. A writer that always wins never sees a
+/// conflict: its next swap is on the way before anybody else has read what the
+/// last one wrote. It makes room now and then, and learns from the conflict that
+/// follows.
+///
+/// Where a thousand writers wait, all of them have waited long. Who has lost for
+/// long has that many before it: so many swaps got through meanwhile. If they
+/// are of batches as old as its own, all are served alike, and it stays away for
+/// as long as it has been losing. If they are younger, it is not the crowd that
+/// keeps it from its turn but its manners, and it goes on as above.
 #[derive(Clone, Debug)]
 pub(crate) struct Contention {
+    /// Whether this writer has turns: whoever is alone in what it does is waited for instead.
+    takes_turns: bool,
+    /// From which waits are drawn while nothing is usual yet.
     window: Duration,
     /// What a read took last.
     read: Duration,
@@ -53,10 +71,16 @@ pub(crate) struct Contention {
     swap: Duration,
     /// Successes since the last conflict after which there was more to swap at once.
     streak: u32,
+    /// How often was lost since the last success.
+    tries: u32,
     /// How long was lost to others since the last success.
     lost: Duration,
-    /// What a swap takes at least where the store takes only so many.
+    /// What a swap takes at least, once the store has asked for fewer.
+    throttled: Duration,
+    /// How long to stay away after a success.
     turn: Duration,
+    /// How long a batch waits for its swap, where others are in the way.
+    usual: Duration,
     /// Others list what they uploaded long after us.
     overtaken: bool,
 }
@@ -70,23 +94,45 @@ pub(crate) struct Urgency {
     pub(crate) left: Duration,
 }
 
+impl Urgency {
+    /// The longest that anybody stays away.
+    fn most(self) -> Duration {
+        self.waited.saturating_add(self.left) / DELIVERY_SHARE
+    }
+}
+
 impl Contention {
+    /// For one of several writers that do the same.
     pub(crate) const fn new() -> Self {
         let none = Duration::ZERO;
         Self {
+            takes_turns: true,
             window: none,
             read: none,
             swap: none,
             streak: 0,
+            tries: 0,
             lost: none,
+            throttled: none,
             turn: none,
+            usual: none,
             overtaken: false,
         }
+    }
+
+    /// For the one that all others wait for.
+    pub(crate) const fn alone() -> Self {
+        Self { takes_turns: false, ..Self::new() }
     }
 
     /// What a swap takes by all that is known; zero before the first.
     pub(crate) const fn usual_swap(&self) -> Duration {
         self.swap
+    }
+
+    /// Whether others are given their turns.
+    pub(crate) fn has_turns(&self) -> bool {
+        !self.turn.is_zero() && self.turn >= self.swap
     }
 
     /// Notes how long the manifest took to be read.
@@ -99,6 +145,13 @@ impl Contention {
         self.overtaken = overtaken;
     }
 
+    /// Notes that nobody else wrote anything while this writer was away.
+    pub(crate) fn on_quiet(&mut self) {
+        crate::sometimes!(ContentionQuiet, !self.turn.is_zero());
+        self.turn /= 4;
+        self.usual /= 4;
+    }
+
     /// How long to wait before reading and swapping again; `took` is how long the swap was out.
     pub(crate) fn on_conflict(
         &mut self,
@@ -107,20 +160,45 @@ impl Contention {
         random: &mut fastrand::Rng,
     ) -> Duration {
         let took = self.note_swap(took);
-        let most = took.saturating_mul(MOST_SWAPS).min(MOST);
         self.streak = 0;
+        self.tries = self.tries.saturating_add(1);
+        self.lost = self.lost.saturating_add(self.read).saturating_add(took);
+        let window = match self.spread(urgency) {
+            Some(spread) => took.saturating_mul(SPREAD_SWAPS).mul_f64(spread).min(MOST),
+            None => self.widened(took, urgency),
+        };
+        let window = window.max(self.crowd_window(took.max(self.throttled), urgency));
+        let wait = window.mul_f64(random.f64());
+        self.lost = self.lost.saturating_add(wait);
+        wait
+    }
+
+    /// How far to spread tries by the age of what waits; `None` while nothing is usual.
+    fn spread(&self, urgency: Urgency) -> Option<f64> {
+        if self.usual.is_zero() {
+            return None;
+        }
+        let age = urgency.waited.max(LEAST).as_secs_f64();
+        let youth = self.usual.as_secs_f64() / age;
+        crate::sometimes!(ContentionUrgent, youth < 0.5);
+        Some((youth * youth).clamp(SPREAD.0, SPREAD.1) * self.escalation())
+    }
+
+    /// How much further to spread what was tried in vain again and again.
+    fn escalation(&self) -> f64 {
+        crate::sometimes!(ContentionEscalates, self.tries >= TRIES);
+        f64::from(1_u32 << (self.tries / TRIES).min(8))
+    }
+
+    /// The window of who knows nothing of the others, one conflict later.
+    fn widened(&mut self, took: Duration, urgency: Urgency) -> Duration {
+        let most = took.saturating_mul(MOST_SWAPS).min(MOST);
         crate::sometimes!(ContentionDoubled, self.window >= took && self.window < most);
         crate::sometimes!(ContentionCapped, self.window >= most && took < most);
         self.window = self.window.saturating_mul(2).clamp(took, most);
         let patience = took.saturating_mul(PATIENCE_SWAPS);
-        crate::sometimes!(ContentionUrgent, urgency.waited > patience);
         let hurry = 1.0 + urgency.waited.as_secs_f64() / patience.as_secs_f64();
-        self.lost = self.lost.saturating_add(self.read).saturating_add(took);
-        let window =
-            self.window.mul_f64(1.0 / hurry).max(self.crowd_window(took.max(self.turn), urgency));
-        let wait = window.mul_f64(random.f64());
-        self.lost = self.lost.saturating_add(wait);
-        wait
+        self.window.mul_f64(1.0 / hurry)
     }
 
     /// What a swap takes by all that is known. One slow reply says little of the next:
@@ -131,60 +209,90 @@ impl Contention {
         self.swap
     }
 
-    /// How long to wait after the store asked for fewer swaps, if it would be `wait` otherwise.
+    /// How long to wait after the store asked for fewer swaps.
     pub(crate) fn on_throttled(
         &mut self,
-        wait: Duration,
         urgency: Urgency,
         random: &mut fastrand::Rng,
     ) -> Duration {
-        self.turn = THROTTLED_TURN;
-        let wait = wait.max(self.crowd_window(self.turn, urgency).mul_f64(random.f64()));
+        self.throttled = THROTTLED_TURN;
+        self.tries = self.tries.saturating_add(1);
+        let spread = self.spread(urgency).unwrap_or_else(|| self.escalation());
+        let window = THROTTLED_TURN.mul_f64(spread).min(MOST);
+        let wait = window.mul_f64(0.5 + random.f64()).max(THROTTLED_LEAST);
+        let wait = wait.max(self.crowd_window(self.throttled, urgency).mul_f64(random.f64()));
         self.lost = self.lost.saturating_add(wait);
         wait
     }
 
     /// How far apart writers must be spread if they are as many as what was
     /// lost to them tells; `turn` is how long one swap keeps all others out.
-    fn crowd_window(&self, turn: Duration, Urgency { waited, left }: Urgency) -> Duration {
+    fn crowd_window(&self, turn: Duration, urgency: Urgency) -> Duration {
         let proof = if self.overtaken { CROWD_PROVEN_SWAPS } else { CROWD_SWAPS };
-        if self.lost < turn.saturating_mul(proof) {
+        // Who knows what is usual is in a crowd only if there are many more of them by now.
+        let proof = turn.saturating_mul(proof).max(self.usual.saturating_mul(8));
+        if self.lost < proof {
             return Duration::ZERO;
         }
         crate::sometimes!(ContentionCrowd);
         let crowd = if self.overtaken { self.lost / OVERTAKEN_SHARE } else { self.lost };
         // One more try must fit into the time that is left.
-        let tries = left.saturating_sub(self.read.saturating_add(turn) * 2);
-        crowd.min(waited.saturating_add(left) / DELIVERY_SHARE).min(tries)
+        let tries = urgency.left.saturating_sub(self.read.saturating_add(turn) * 2);
+        crowd.min(urgency.most()).min(tries)
+    }
+
+    /// Notes that what was tried is over, by whatever else than a success.
+    pub(crate) const fn on_end(&mut self) {
+        self.tries = 0;
+        self.lost = Duration::ZERO;
+        self.throttled = Duration::ZERO;
     }
 
     /// How long to let others have their turn after a swap that succeeded; `more` says that another would follow at once.
     pub(crate) fn on_success(
         &mut self,
         took: Duration,
+        urgency: Urgency,
         more: bool,
         random: &mut fastrand::Rng,
     ) -> Option<Duration> {
         let took = self.note_swap(took);
-        self.lost = Duration::ZERO;
-        self.turn = Duration::ZERO;
-        self.window = self.window * 3 / 4;
-        self.streak = self.streak.saturating_add(u32::from(more));
-        if self.window >= took {
-            crate::sometimes!(ContentionPause);
-            return Some(self.window.mul_f64(random.f64()));
-        }
+        self.learn_turn(took.max(self.throttled), urgency);
+        self.on_end();
         self.window = Duration::ZERO;
+        self.streak = self.streak.saturating_add(u32::from(more));
+        if self.has_turns() {
+            crate::sometimes!(ContentionPause);
+            return Some(self.turn.mul_f64(0.85 + 0.3 * random.f64()));
+        }
         let turn = took.saturating_add(self.read.max(took)).min(MOST);
         let pause = turn.mul_f64(PAUSE_TURNS * (0.75 + 0.5 * random.f64()));
         let makes_room = more && self.streak.is_multiple_of(STREAK);
         crate::sometimes!(ContentionMadeRoom, makes_room);
         makes_room.then_some(pause)
     }
+
+    /// Learns from how many tries a success took, each of which costs `took` at least.
+    fn learn_turn(&mut self, took: Duration, urgency: Urgency) {
+        if !self.takes_turns {
+            return;
+        }
+        if self.tries == 0 {
+            self.usual = self.usual.mul_f64(0.7);
+            self.turn = self.turn.mul_f64(0.9);
+            return;
+        }
+        let known = if self.usual.is_zero() { urgency.waited } else { self.usual };
+        self.usual = known.mul_f64(0.7) + urgency.waited.mul_f64(0.3);
+        let grown = took.mul_f64(TURN_GROWS).saturating_mul(self.tries - 1);
+        self.turn = self.turn.saturating_add(grown).min(urgency.most());
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
 
     const TOOK: Duration = Duration::from_millis(20);
@@ -199,17 +307,18 @@ mod tests {
         let mut contention = Contention::new();
         for _ in 0..10 {
             for _ in 1..STREAK {
-                assert_eq!(contention.on_success(TOOK, true, &mut random), None);
-                assert_eq!(contention.on_success(TOOK, false, &mut random), None);
+                assert_eq!(contention.on_success(TOOK, AT_EASE, true, &mut random), None);
+                assert_eq!(contention.on_success(TOOK, AT_EASE, false, &mut random), None);
             }
-            let pause =
-                contention.on_success(TOOK, true, &mut random).expect("the eighth makes room");
+            let pause = contention
+                .on_success(TOOK, AT_EASE, true, &mut random)
+                .expect("the eighth makes room");
             assert!(pause >= 2 * TOOK && pause <= 4 * TOOK, "{pause:?}");
         }
     }
 
     #[test]
-    fn the_window_grows_with_conflicts_is_bounded_and_shrinks_with_successes() {
+    fn who_knows_nobody_doubles_its_window_up_to_a_bound() {
         let mut random = fastrand::Rng::with_seed(1);
         let mut contention = Contention::new();
         for _ in 0..64 {
@@ -217,24 +326,80 @@ mod tests {
             assert!(wait <= TOOK * MOST_SWAPS);
         }
         assert_eq!(contention.window, TOOK * MOST_SWAPS);
-        for _ in 0..32 {
-            contention.on_success(TOOK, false, &mut random);
+    }
+
+    fn waited(waited: Duration) -> Urgency {
+        Urgency { waited, ..AT_EASE }
+    }
+
+    /// A writer that needed three tries each time.
+    fn contended(rounds: u32, random: &mut fastrand::Rng) -> Contention {
+        let mut contention = Contention::new();
+        for _ in 0..rounds {
+            for _ in 0..3 {
+                contention.on_conflict(TOOK, waited(TOOK * 20), random);
+            }
+            contention.on_success(TOOK, waited(TOOK * 20), true, random);
         }
-        assert_eq!(contention.window, Duration::ZERO);
+        contention
     }
 
     #[test]
-    fn who_has_waited_long_waits_less() {
-        let mean = |waited| {
+    fn a_turn_grows_with_conflicts_and_ends_without_any() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut contention = contended(10, &mut random);
+        assert_eq!(contention.turn, TOOK * 10);
+        assert!(contention.has_turns());
+        for _ in 0..30 {
+            contention.on_success(TOOK, AT_EASE, false, &mut random);
+        }
+        assert!(!contention.has_turns());
+        // Sooner if there is nobody at all.
+        let mut contention = contended(10, &mut random);
+        contention.on_quiet();
+        contention.on_quiet();
+        assert!(!contention.has_turns());
+        assert_eq!(contention.on_success(TOOK, AT_EASE, false, &mut random), None);
+    }
+
+    #[test]
+    fn no_turn_takes_more_than_a_quarter_of_the_time_to_deliver() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut contention = Contention::new();
+        for _ in 0..200 {
+            for _ in 0..50 {
+                contention.on_throttled(AT_EASE, &mut random);
+            }
+            contention.on_success(TOOK, AT_EASE, false, &mut random);
+        }
+        assert_eq!(contention.turn, AT_EASE.left / DELIVERY_SHARE);
+    }
+
+    #[test]
+    fn who_has_waited_for_longer_than_is_usual_waits_less_and_who_comes_early_more() {
+        let mean = |age| {
             let mut random = fastrand::Rng::with_seed(1);
             let draws = (0..200).map(|_| {
-                let mut contention = Contention { window: TOOK * 8, ..Contention::new() };
-                let urgency = Urgency { waited, ..AT_EASE };
-                contention.on_conflict(TOOK, urgency, &mut random)
+                let mut contention = contended(10, &mut random);
+                contention.on_conflict(TOOK, waited(age), &mut random)
             });
             draws.sum::<Duration>() / 200
         };
-        assert!(mean(TOOK * PATIENCE_SWAPS * 4) * 4 < mean(Duration::ZERO));
+        assert!(mean(TOOK * 80) * 3 < mean(TOOK * 20));
+        assert!(mean(TOOK * 20) * 3 > mean(TOOK * 5));
+        assert!(mean(TOOK * 20) * 3 < mean(TOOK * 5) * 2);
+    }
+
+    #[test]
+    fn a_store_that_throttles_is_asked_less_and_less() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut contention = Contention::new();
+        let mut waits = Vec::new();
+        for _ in 0..40 {
+            waits.push(contention.on_throttled(NO_TIME, &mut random));
+        }
+        assert!(waits.iter().all(|wait| *wait >= THROTTLED_LEAST && *wait <= MOST * 2));
+        assert!(waits[..4].iter().sum::<Duration>() < waits[36..].iter().sum());
     }
 
     /// Goal: each wait is drawn from what was lost so far, so that the number of tries is
@@ -252,7 +417,7 @@ mod tests {
             tries += 1;
         }
         assert!(tries < 40, "{tries}");
-        contention.on_success(TOOK, false, &mut random);
+        contention.on_success(TOOK, AT_EASE, false, &mut random);
         assert!(contention.on_conflict(TOOK, AT_EASE, &mut random) <= TOOK * MOST_SWAPS);
     }
 
@@ -266,7 +431,7 @@ mod tests {
             let wait = Contention::new().on_conflict(slow, AT_EASE, &mut random);
             assert!(wait <= MOST, "{wait:?}");
             let mut contention = Contention::new();
-            contention.on_success(TOOK, false, &mut random);
+            contention.on_success(TOOK, AT_EASE, false, &mut random);
             let wait = contention.on_conflict(slow, AT_EASE, &mut random);
             assert!(wait <= TOOK * 2, "{wait:?}");
         }
@@ -299,8 +464,8 @@ mod tests {
             let left = second * 10;
             let urgency = Urgency { waited: lost, left };
             assert!(contention.on_conflict(TOOK, urgency, &mut random) < left - TOOK * 2);
-            let wait = contention.on_throttled(TOOK, urgency, &mut random);
-            assert!(wait < left - THROTTLED_TURN * 2);
+            let wait = contention.on_throttled(urgency, &mut random);
+            assert!(wait < left - THROTTLED_TURN);
         }
     }
 }

@@ -18,6 +18,8 @@ use crate::time::{Instant, Now, UnixMillis};
 
 /// How many reads in a row may show bytes that are no manifest before the caller is told.
 const CORRUPT_READS: u32 = 3;
+/// The one consumer is in nobody's way for long, and everybody waits for it.
+const URGENCY: Urgency = Urgency { waited: Duration::from_secs(1), left: Duration::ZERO };
 
 /// What is known of the manifest, and what is under way with it: one request at a time.
 #[derive(Debug)]
@@ -90,7 +92,7 @@ impl Reading {
             busy: false,
             whole: false,
             rest_until: None,
-            contention: Contention::new(),
+            contention: Contention::alone(),
             reads: Trouble::new(),
             swaps: Trouble::new(),
             suspicion: Suspicion::new(),
@@ -488,7 +490,8 @@ impl Consumer {
                 self.reading.read_succeeded();
                 self.reading.swaps.end();
                 self.reading.stale = false;
-                let pause = self.reading.contention.on_success(took, false, &mut self.random);
+                let contention = &mut self.reading.contention;
+                let pause = contention.on_success(took, URGENCY, false, &mut self.random);
                 self.reading.rest_until = pause.map(|pause| now.monotonic + pause);
                 let known = Known { manifest: written.clone(), version: Some(version) };
                 self.reading.known = Some(known);
@@ -504,9 +507,7 @@ impl Consumer {
                     self.manifest_failed(now, Attempted::Swap, fault);
                     return None;
                 }
-                // The one consumer is in nobody's way for long, and everybody waits for it.
-                let urgency = Urgency { waited: Duration::from_secs(1), left: Duration::ZERO };
-                let pause = self.reading.contention.on_conflict(took, urgency, &mut self.random);
+                let pause = self.reading.contention.on_conflict(took, URGENCY, &mut self.random);
                 self.reading.rest_until = Some(now.monotonic + pause);
                 None
             }

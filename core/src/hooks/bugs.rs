@@ -27,7 +27,7 @@ table! {
         RollbackAccepted => ("I6+I8", "a producer goes on from a manifest that was put back to an earlier state"),
         OldBatchListed => ("I12+I1", "a batch is listed however long ago it was uploaded"),
         LocationEncodedTwice => ("I1+I14+I2", "a batch is stored under its key encoded once more, and listed under the plain one"),
-        UploadConflictTakenForStored => ("I1+I14+I2", "an upload that was refused counts as stored"),
+        UploadConflictTakenForStored => ("I1+I14+I2+I13", "an upload that was refused counts as stored"),
         // The producer: effort.
         TransientErrorEndsBatch => ("I4", "one transient error of an upload ends the batch, long before its time"),
         RetryWithoutBackoff => ("I16", "a failed request about the manifest is tried again at once"),

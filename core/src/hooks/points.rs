@@ -77,6 +77,8 @@ table! {
         ContentionCrowd => "who had lost for long stayed away for as long",
         ContentionPause => "a swap succeeded, and the next one waits for others",
         ContentionUrgent => "who had waited long waited less",
+        ContentionEscalates => "who tried again and again spread its tries further",
+        ContentionQuiet => "a writer that was away for its turn found that nobody else wrote",
         ContentionMadeRoom => "a writer that always wins made room",
         BackoffAtMost => "a request failed so often that its wait grows no more",
         ClockWentBack => "a name was made by a wall clock that had gone back",

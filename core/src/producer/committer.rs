@@ -40,6 +40,8 @@ pub(super) struct Committer {
     seen: bool,
     /// `known` is no longer what the manifest is.
     stale: bool,
+    /// Others had their turn since the last swap, if there are any.
+    was_away: bool,
     phase: Phase,
     /// The swap whose outcome is not certain.
     attempt: Option<Attempt>,
@@ -73,6 +75,7 @@ impl Committer {
             known: None,
             seen: false,
             stale: false,
+            was_away: false,
             phase: Phase::Resting { after: None },
             attempt: None,
             contention: Contention::new(),
@@ -316,13 +319,18 @@ impl Producer {
                 let listed = attempt.batches.len();
                 let next = self.pipeline.get(listed);
                 let more = next.is_some_and(|batch| matches!(batch.stage, Stage::Uploaded));
-                let pause = self.committer.contention.on_success(took, more, &mut self.random);
+                let urgency = self.urgency(now);
+                let contention = &mut self.committer.contention;
+                let pause = contention.on_success(took, urgency, more, &mut self.random);
+                let others_write = contention.has_turns();
                 self.committer.phase =
                     Phase::Resting { after: pause.map(|pause| now.monotonic + pause) };
                 let known = Known { manifest: attempt.result.clone(), version: Some(version) };
                 self.committer.known = Some(known);
                 self.committer.seen = true;
-                self.committer.stale = false;
+                // Whoever stays away for a turn swaps on what others have written meanwhile.
+                self.committer.stale = others_write;
+                self.committer.was_away = others_write;
                 self.on_commit_progress();
                 self.settle_attempt(&attempt);
             }
@@ -379,13 +387,12 @@ impl Producer {
 
     /// A store that takes one write a second to one object turns others away as a conflict does.
     fn rest_after_throttling(&mut self, now: Now, fault: Fault) {
-        self.rest_after_fault(now, fault);
         let urgency = self.urgency(now);
-        if let Phase::Resting { after: Some(after) } = &mut self.committer.phase {
-            let wait = after.saturating_since(now.monotonic);
-            let contention = &mut self.committer.contention;
-            *after = now.monotonic + contention.on_throttled(wait, urgency, &mut self.random);
-        }
+        let wait = self.committer.contention.on_throttled(urgency, &mut self.random);
+        let wait = if crate::planted!(RetryWithoutBackoff) { Duration::ZERO } else { wait };
+        self.committer.stale = true;
+        self.committer.last_fault = Some(fault);
+        self.committer.phase = Phase::Resting { after: Some(now.monotonic + wait) };
     }
 
     fn urgency(&self, now: Now) -> Urgency {
@@ -452,6 +459,7 @@ impl Producer {
         let Phase::Reading { since } = self.committer.phase else { return };
         let took = self.took(now, since);
         self.committer.contention.on_read(took);
+        let was_away = mem::take(&mut self.committer.was_away);
         self.committer.phase = Phase::Resting { after: None };
         let seen = match result {
             Ok(ReadOutcome::Found(object)) => match self.read_as_manifest(object) {
@@ -468,6 +476,9 @@ impl Producer {
             Ok(ReadOutcome::NotModified) => match self.committer.known.clone() {
                 Some(known) if known.version.is_some() => {
                     crate::sometimes!(CommitReadNotModified);
+                    if was_away {
+                        self.committer.contention.on_quiet();
+                    }
                     known
                 }
                 Some(_) | None => {
@@ -556,6 +567,7 @@ impl Producer {
                 crate::sometimes!(JudgedHappenedByLater, first > attempt.first);
                 crate::sometimes!(OwnSwapFoundAfterFault, is_fault);
                 crate::sometimes!(OwnSwapFoundAfterConflict, !is_fault);
+                self.committer.contention.on_end();
                 self.on_commit_progress();
                 self.settle_attempt(&attempt);
             }

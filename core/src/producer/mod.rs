@@ -382,7 +382,7 @@ impl Producer {
         let patience = interval.saturating_add(self.config.delivery_timeout);
         let flush = self.open.as_ref().filter(|_| !crate::planted!(FlushTimerLost)).map(|open| {
             let places = self.has_free_place();
-            open.opened + if places { interval } else { patience }
+            open.opened + if places { self.open_for().min(patience) } else { patience }
         });
         // Only the first few are past sealing, and deadlines rise: this looks at no more than those.
         // Who waits for a place is not waked by time.

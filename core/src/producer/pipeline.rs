@@ -21,9 +21,18 @@ use crate::types::{BatchId, Location};
 const PLACES_IN_WINDOW: usize = 4;
 
 impl Producer {
-    /// Whether a batch that is not full should be sealed: while many wait already, it may as well grow.
+    /// Whether a batch that is sealed now would be uploaded at once: if not, it may as well grow.
     pub(super) fn has_free_place(&self) -> bool {
-        self.pipeline.len() < self.places()
+        self.pipeline.len() < self.window() && !self.is_at_its_places()
+    }
+
+    /// How long a batch stays open that is not full.
+    ///
+    /// While others wait for the manifest it would wait as well, and they should be few. But the next swap
+    /// should list it: so it stays open for an ever longer time, and never for long beside the time that they have waited.
+    pub(super) fn open_for(&self) -> Duration {
+        let waiting = self.pipeline.len() / (self.places() / 2).max(1);
+        self.config.flush_interval.saturating_mul(1 << waiting.min(16))
     }
 
     /// How many batches may be encoded and uploaded at one time.
@@ -88,8 +97,8 @@ impl Producer {
     /// Seals the open batch when its time has come. While no place in flight
     /// is free it stays open: waiting, it may as well grow.
     pub(super) fn seal_when_due(&mut self, now: Now) {
-        let interval = self.config.flush_interval;
-        let due = self.open.as_ref().is_some_and(|open| open.opened + interval <= now.monotonic);
+        let open_for = self.open_for();
+        let due = self.open.as_ref().is_some_and(|open| open.opened + open_for <= now.monotonic);
         crate::sometimes!(NoPlaceInFlight, due && !self.has_free_place());
         if due && self.has_free_place() {
             crate::sometimes!(BatchSealedByTimer);

@@ -32,9 +32,11 @@ mod lost_replies;
 mod outages;
 mod pipeline;
 pub mod queue;
+mod speed;
 mod table;
 
 use std::cell::RefCell;
+use std::iter;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -124,7 +126,11 @@ impl Scenario {
         let ended = guard::catch(self.name, || plant::with(bug, self.run));
         // Nobody asks what was reached in a scenario, and the next world must not be told.
         drop(plant::take_reached());
-        let failed = |panic: guard::Panic| Failed { name: self.name, what: panic.to_string() };
+        let failed = |panic: guard::Panic| {
+            // What was measured before tells more than the number that was wrong.
+            let lines: Vec<String> = iter::once(panic.to_string()).chain(NOTES.take()).collect();
+            Failed { name: self.name, what: lines.join("\n      ") }
+        };
         ended.map(|()| NOTES.take()).map_err(failed)
     }
 }

@@ -120,6 +120,14 @@ macro_rules! each_scenario {
                 "A store so slow that every place in flight is taken.",
             pipeline::a_consumer_behind_reads_ahead_and_reads_the_manifest_rarely() []
                 "A consumer meets a backlog of 160 batches.",
+            speed::sixteen_busy_producers_are_served_alike_and_soon() [NoGroupCommit]
+                "Sixteen producers are always busy for a minute, and a consumer drains the queue.",
+            speed::eight_producers_share_one_write_a_second() []
+                "Eight producers, for five minutes, on a store that takes one write a second to one key.",
+            speed::under_light_load_an_entry_takes_an_upload_and_a_swap() []
+                "Ten calls a second, and nobody else.",
+            speed::an_idle_consumer_transfers_nothing_and_polls_ever_less() []
+                "A consumer waits for ten minutes, and nothing comes.",
             found::a_fetch_that_waits_for_room_does_not_keep_the_loop_busy() []
                 "A fetch is to be tried again, and there is no room for it.",
             found::a_failed_poll_is_repeated_soon_although_a_dequeue_is_due_late() []
