@@ -1,0 +1,193 @@
+//! What was written is read back, and compared with what was sent.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use buffer::buffer_core::format::Manifest;
+use buffer::buffer_core::{ReadOutcome, Sequence};
+use buffer::{Consumer, ConsumerConfig, Resume, SystemClock};
+use bytes::Bytes;
+
+use crate::exit::{Failure, Status};
+use crate::size::counted;
+
+use super::load::{Called, Fate};
+use super::payload::Payload;
+use super::place::Place;
+use super::recent::RecentStore;
+use super::report::Verified;
+use super::sums::{Compared, Depth, Expected, Sums};
+
+/// What must be in the queue after these calls. Each entry is shown as well.
+pub(crate) fn expected(
+    payload: &Payload,
+    called: &[Called],
+    depth: Depth,
+    mut show: impl FnMut(&'static [u8]),
+) -> Expected {
+    let mut expected = Expected::default();
+    for task in called {
+        for (call, fate) in task.fates() {
+            let sums = match fate {
+                Fate::Durable => &mut expected.durable,
+                Fate::Unknown => &mut expected.unknown,
+                Fate::NotDelivered => continue,
+            };
+            for entry in payload.entries(task.number, call) {
+                sums.add(entry, depth);
+                show(entry);
+            }
+        }
+    }
+    expected
+}
+
+/// Reads the whole queue and compares every byte of it.
+pub(crate) async fn whole(
+    place: &Place,
+    payload: &Payload,
+    called: &[Called],
+) -> Result<Verified, Failure> {
+    let mut found = Sums::default();
+    read(place, None, |entry| found.add(&entry, Depth::Whole)).await?;
+    let expected = expected(payload, called, Depth::Whole, |_| {});
+    Ok(Verified { compared: expected.compare(&found)?, found })
+}
+
+/// Compares what the listed batches summed up to when they were written, and every byte of those that are kept.
+pub(crate) async fn recent(
+    place: &Place,
+    store: &RecentStore,
+    payload: &Payload,
+    called: &[Called],
+) -> Result<Verified, Failure> {
+    let manifest = read_manifest(place).await?;
+    let (mut found, mut seen, mut last_dropped) = (Sums::default(), HashSet::new(), None);
+    for (sequence, location) in manifest.locations_from(Sequence(0)) {
+        let Some(sums) = store.sums(&location) else {
+            return Err(differs(format!("{location} is listed and was never written")));
+        };
+        if !store.is_kept(&location) {
+            last_dropped = Some(sequence.0);
+        }
+        if !seen.insert(location.clone()) {
+            return Err(differs(format!("{location} is listed twice")));
+        }
+        found.merge(sums);
+    }
+    let mut kept = Kept::default();
+    if last_dropped.is_none_or(|last| last + 1 < manifest.next_sequence().0) {
+        read(place, last_dropped, |entry| kept.add(entry)).await?;
+    }
+    let expected = expected(payload, called, Depth::Ends, |entry| kept.find(entry));
+    let compared = expected.compare(&found)?;
+    kept.finish()?;
+    Ok(Verified { compared, found })
+}
+
+/// Compares what a consumer got.
+pub(crate) fn drained(
+    found: Sums,
+    payload: &Payload,
+    called: &[Called],
+) -> Result<Verified, Failure> {
+    let expected = expected(payload, called, Depth::Ends, |_| {});
+    let compared: Compared = expected.compare(&found)?;
+    Ok(Verified { compared, found })
+}
+
+fn differs(message: String) -> Failure {
+    Failure::new(Status::Differs, message)
+}
+
+/// Entries that are there whole, until they were found among those that were sent.
+#[derive(Default)]
+struct Kept {
+    /// By their ends.
+    entries: HashMap<u64, Vec<Bytes>>,
+}
+
+impl Kept {
+    fn add(&mut self, entry: Bytes) {
+        self.entries.entry(Self::key(&entry)).or_default().push(entry);
+    }
+
+    /// An entry that was sent.
+    fn find(&mut self, sent: &[u8]) {
+        if let Some(kept) = self.entries.get_mut(&Self::key(sent))
+            && let Some(at) = kept.iter().position(|entry| *entry == sent)
+        {
+            kept.swap_remove(at);
+        }
+    }
+
+    fn key(entry: &[u8]) -> u64 {
+        let mut sums = Sums::default();
+        sums.add(entry, Depth::Ends);
+        sums.hash
+    }
+
+    fn finish(self) -> Result<(), Failure> {
+        let left: usize = self.entries.values().map(Vec::len).sum();
+        if left == 0 {
+            return Ok(());
+        }
+        let left = counted(left as u64, "entry was", "entries were");
+        Err(differs(format!("{left} read back that nobody sent so")))
+    }
+}
+
+async fn read_manifest(place: &Place) -> Result<Manifest, Failure> {
+    let location = place.manifest();
+    let read = place.base.read(&location, None).await;
+    let bytes = match read {
+        Ok(ReadOutcome::Found(object)) => object.bytes,
+        Ok(ReadOutcome::NotModified | ReadOutcome::Missing) => return Ok(Manifest::absent()),
+        Err(failure) => {
+            return Err(Failure::failed(format!("cannot read {location}: {}", failure.kind)));
+        }
+    };
+    Manifest::parse(&location, bytes).map_err(|error| differs(error.to_string()))
+}
+
+/// Reads the queue after the batch of this sequence.
+async fn read(
+    place: &Place,
+    after: Option<u64>,
+    mut take: impl FnMut(Bytes),
+) -> Result<(), Failure> {
+    let config = ConsumerConfig { gc_enabled: false, ..ConsumerConfig::default() };
+    let config = place.consumer_config(config);
+    let consumer = Consumer::with_store(config, Arc::clone(&place.base), Arc::new(SystemClock))?;
+    consumer.initialize_with(Resume::after(after)).await?;
+    while let Some(batch) = consumer.next_batch().await? {
+        batch.entries.into_iter().for_each(&mut take);
+    }
+    consumer.close().await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_must_have_been_sent_byte_for_byte() {
+        let entry = |middle: u8| Bytes::from([&[1; 8][..], &[middle; 8], &[2; 8]].concat());
+        let mut kept = Kept::default();
+        kept.add(entry(5));
+        kept.add(entry(6));
+        // The ends are the same, and what lies between is not.
+        for sent in [5, 5, 7] {
+            kept.find(&entry(sent));
+        }
+        assert!(kept.finish().is_err());
+        let mut kept = Kept::default();
+        kept.add(entry(5));
+        kept.add(entry(6));
+        for sent in [6, 7, 5] {
+            kept.find(&entry(sent));
+        }
+        assert!(kept.finish().is_ok());
+    }
+}
