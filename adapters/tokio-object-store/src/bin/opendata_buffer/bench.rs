@@ -1,5 +1,7 @@
 //! `bench`: how fast queues are.
 
+mod backlog_store;
+mod consume;
 mod course;
 mod drain;
 mod load;
@@ -24,6 +26,8 @@ use crate::interrupt::Interrupt;
 pub(crate) enum Command {
     /// How fast producers make entries durable
     Produce(produce::Options),
+    /// How fast a consumer gets through a backlog
+    Consume(consume::Options),
     /// Prints the table by which dollars are computed
     Prices,
 }
@@ -31,6 +35,7 @@ pub(crate) enum Command {
 pub(crate) async fn run(command: &Command, stop: Interrupt) -> Outcome {
     match command {
         Command::Produce(options) => produce::run(options, &stop).await,
+        Command::Consume(options) => consume::run(options, &stop).await,
         Command::Prices => {
             print!("{}", prices::BUILT_IN);
             Ok(())

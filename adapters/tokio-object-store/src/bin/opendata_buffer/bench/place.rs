@@ -42,11 +42,12 @@ struct Made {
 }
 
 impl Place {
-    /// The store that was asked for; `dress` puts something over one in memory, given the manifest's key.
+    /// The store that was asked for; `dress` puts something over one in
+    /// memory, given the prefix of batches and the manifest's key.
     pub(crate) fn open(
         wanted: &Where,
         latency: Duration,
-        dress: impl FnOnce(Arc<dyn Store>, Location) -> Arc<dyn Store>,
+        dress: impl FnOnce(Arc<dyn Store>, &str, Location) -> Arc<dyn Store>,
     ) -> Result<Self, Failure> {
         let Some(location) = &wanted.queue else { return Self::in_memory(wanted, latency, dress) };
         queue::refuse_memory(location)?;
@@ -68,11 +69,12 @@ impl Place {
     fn in_memory(
         wanted: &Where,
         latency: Duration,
-        dress: impl FnOnce(Arc<dyn Store>, Location) -> Arc<dyn Store>,
+        dress: impl FnOnce(Arc<dyn Store>, &str, Location) -> Arc<dyn Store>,
     ) -> Result<Self, Failure> {
         let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::current()?);
         let ProducerConfig { data_path_prefix, manifest_path, .. } = ProducerConfig::default();
-        let base = dress(Arc::new(MemoryStore::new("bench")), manifest_path.as_str().into());
+        let memory = Arc::new(MemoryStore::new("bench"));
+        let base = dress(memory, &data_path_prefix, manifest_path.as_str().into());
         let slowness = Slowness {
             latency,
             latency_p99: wanted.latency_p99,

@@ -14,7 +14,7 @@ use super::options::{Batching, Compression, Length, Load, Output, Where};
 use super::place::{self, Place};
 use super::prices::Prices;
 use super::recent::RecentStore;
-use super::report::{Measured, Report};
+use super::report::{self, Measured, Report};
 use super::run::Plan;
 use super::verify;
 
@@ -74,7 +74,7 @@ async fn measure(
     stop: &Interrupt,
 ) -> Result<Measured, Failure> {
     let mut keeping = Keeping::All;
-    let place = Place::open(&options.place, latency, |base, manifest| {
+    let place = Place::open(&options.place, latency, |base, _, manifest| {
         let limit = match (options.drop_bodies, options.batching.compression) {
             (true, _) => 0,
             (false, Compression::None) => KEPT,
@@ -108,7 +108,7 @@ async fn measure_in(
     stop: &Interrupt,
 ) -> Result<Measured, Failure> {
     let payload = Arc::new(options.load.payload(block, producers)?);
-    let name = format!("{}, {producers}", humantime::format_duration(latency));
+    let name = report::name_of(latency, Some(producers));
     let most_held = match (options.bytes, keeping) {
         (Some(bytes), _) => bytes as u64,
         (None, Keeping::All) => MOST_KEPT,

@@ -156,6 +156,16 @@ impl Report {
     }
 }
 
+/// What tells a run from the others of a command.
+pub(crate) fn name_of(latency: Duration, producers: Option<usize>) -> String {
+    let millis = latency.as_secs_f64() * 1e3;
+    match producers {
+        None => format!("{millis} ms"),
+        Some(1) => format!("{millis} ms, 1 producer"),
+        Some(producers) => format!("{millis} ms, {producers} producers"),
+    }
+}
+
 /// The lines of one run.
 fn rows(run: &Measured) -> Vec<(String, String)> {
     let mut rows = vec![(String::new(), run.name.clone())];
