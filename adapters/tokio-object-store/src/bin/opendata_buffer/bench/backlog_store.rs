@@ -15,9 +15,6 @@ use crate::exit::{self, Failure};
 use super::payload::Payload;
 use super::sums::{Depth, Sums};
 
-/// How many bytes all bodies may have together.
-const MOST_BYTES: usize = 256 << 20;
-
 /// Serves batches of a backlog; everything else is the store's below.
 #[derive(Debug)]
 pub(crate) struct BacklogStore {
@@ -44,16 +41,18 @@ struct Body {
 }
 
 impl Bodies {
-    /// Bodies for this many batches, each of a size of `batch_size` at the most, but with one call at least.
+    /// Bodies for this many batches, each of a size of `batch_size` at the most, but with one call
+    /// at least, and of `most_bytes` in all before they begin again.
     pub(crate) fn new(
         payload: &Payload,
         batch_size: usize,
         compression: CompressionType,
         batches: u64,
+        most_bytes: usize,
     ) -> Result<Self, Failure> {
         let with_lengths = payload.call_bytes() + 4 * payload.entries_per_call();
         let calls_per_batch = (batch_size / with_lengths).max(1);
-        let most = (MOST_BYTES / (calls_per_batch * with_lengths)).max(1) as u64;
+        let most = (most_bytes / (calls_per_batch * with_lengths)).max(1) as u64;
         let body = |number: u64| {
             let first = number * calls_per_batch as u64;
             let calls = first..first + calls_per_batch as u64;
@@ -82,15 +81,6 @@ impl Bodies {
         let mut sums = Sums::default();
         (0..batches).for_each(|number| sums.merge(self.of(number).sums));
         sums
-    }
-
-    /// How many bytes of entries one batch has.
-    pub(crate) fn entry_bytes(&self) -> u64 {
-        self.bodies[0].sums.bytes
-    }
-
-    pub(crate) fn calls_per_batch(&self) -> usize {
-        self.calls_per_batch
     }
 
     /// A manifest that lists this many batches, with the metadata that calls without any leave.

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use buffer::buffer_core::Condition;
 use buffer::{ConsumedBatch, Consumer, Store, SystemClock};
 use clap::Args;
+use hdrhistogram::Histogram;
+use indicatif::ProgressBar;
 use serde_json::json;
 
 use crate::exit::{Failure, Outcome};
@@ -19,7 +21,8 @@ use super::options::{Compression, MadeOf, Output, Reading, Where, at_least_one, 
 use super::payload::Payload;
 use super::place::{self, Place};
 use super::prices::Prices;
-use super::report::{Measured, Quantiles, Report, Verified, Whole};
+use super::report::{self, Measured, Quantiles, Report, Verified, Whole};
+use super::run::SAMPLE;
 use super::sums::{Depth, Expected, Sums};
 
 #[derive(Args, Debug)]
@@ -56,6 +59,12 @@ pub(crate) struct Options {
     output: Output,
 }
 
+/// How many bytes all bodies together have in memory.
+const MANY_BODIES: usize = 256 << 20;
+
+/// And how many where the consumer's memory is asked for.
+const FEW_BODIES: usize = 32 << 20;
+
 /// How many batches wait in a store in memory, where they cost some bytes each.
 const BATCHES: usize = 20_000;
 
@@ -71,13 +80,25 @@ pub(crate) async fn run(options: &Options, stop: &Interrupt) -> Outcome {
     let payload = Payload::new(block, options.entry_size, options.entries_per_call, 1)?;
     let default = if options.place.queue.is_some() { WRITTEN_BATCHES } else { BATCHES };
     let batches = options.batches.unwrap_or(default) as u64;
-    let bodies = Bodies::new(&payload, options.batch_size, options.compression.into(), batches)?;
+    // Memory that is there already would hide what the consumer takes.
+    let most = if options.drop_bodies { FEW_BODIES } else { MANY_BODIES };
+    let compression = options.compression.into();
+    let bodies = Bodies::new(&payload, options.batch_size, compression, batches, most)?;
     let backlog = Backlog { bodies: Arc::new(bodies), batches };
-    let mut report = Report::new("consume", place::name(&options.place), json!({}));
+    let settings = json!({
+        "store": options.place.settings(),
+        "entry_size": options.entry_size,
+        "entries_per_call": options.entries_per_call,
+        "batch_size": options.batch_size,
+        "compression": options.compression,
+        "batches": batches,
+        "reading": options.reading,
+    });
+    let mut report = Report::new("consume", place::name(&options.place), settings);
     for latency in &options.place.latency {
         report.runs.push(measure(options, &backlog, *latency, &prices, stop).await?);
     }
-    report.print(&options.output)
+    report.publish(&options.output)
 }
 
 /// What waits in the queue.
@@ -97,11 +118,10 @@ async fn measure(
         let bodies = Arc::clone(&backlog.bodies);
         Arc::new(BacklogStore::new(base, prefix, bodies, options.drop_bodies))
     })?;
-    let measured = async {
-        backlog.fill(&place, stop).await?;
-        measure_in(options, &place, backlog, latency, prices, stop).await
+    let measured = match backlog.fill(&place, stop).await {
+        Ok(()) => measure_in(options, &place, backlog, latency, prices, stop).await,
+        Err(failure) => Err(failure),
     };
-    let measured = measured.await;
     place.clean_up().await;
     measured
 }
@@ -148,11 +168,13 @@ async fn write(
     }
 }
 
-/// What the consumer got.
+/// What the consumer got, and when.
 struct Got {
     batches: u64,
     sums: Sums,
+    waits: Histogram<u64>,
     samples: Vec<(f64, f64)>,
+    took: Duration,
 }
 
 async fn measure_in(
@@ -165,73 +187,39 @@ async fn measure_in(
 ) -> Result<Measured, Failure> {
     let config = place.consumer_config(options.reading.config());
     let consumer = Consumer::with_store(config, place.measured(), Arc::new(SystemClock))?;
-    let name = super::report::name_of(latency, None);
     meter::forget_peak();
-    let (memory_before, cpu_before) = (Memory::now(), meter::cpu_time());
+    let memory_before = Memory::now();
     let started = Instant::now();
     consumer.initialize(None).await?;
-    let took_over = started.elapsed();
+    let take_over = started.elapsed();
     let counts_before = place.store.counts();
-    let mut waits = histogram();
+    let cpu_before = meter::cpu_time();
+    let name = report::name_of(latency, None);
     let length = Duration::try_from_secs_f64(options.seconds).unwrap_or(Duration::MAX);
     let bar = meter::progress(name.clone(), length);
-    let mut got = Got { batches: 0, sums: Sums::default(), samples: Vec::new() };
-    let mut asked = Instant::now();
-    let begun = asked;
-    let mut last_sample = begun;
-    while got.batches < backlog.batches {
-        let batch = tokio::select! {
-            biased;
-            () = stop.raised() => return Err(Failure::interrupted()),
-            batch = consumer.next_batch() => batch?,
-        };
-        let now = Instant::now();
-        waits.saturating_record(micros(now.saturating_duration_since(asked)));
-        let Some(batch) = batch else { break };
-        got.take(&batch);
-        let sequence = batch.sequence;
-        drop(batch);
-        consumer.ack(sequence).await?;
-        asked = Instant::now();
-        let elapsed = asked.saturating_duration_since(begun);
-        if asked.saturating_duration_since(last_sample) >= Duration::from_millis(100) {
-            last_sample = asked;
-            got.samples.push((elapsed.as_secs_f64(), got.sums.bytes as f64 / 1e6));
-            bar.set_position(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
-            let rate = got.sums.bytes as f64 / elapsed.as_secs_f64() / 1e6;
-            bar.set_message(format!("{rate:.0} MB/s, {} batches", got.batches));
-        }
-        if elapsed >= length {
-            break;
-        }
-    }
-    let took = begun.elapsed();
+    let got = backlog.take(&consumer, length, &bar, stop).await;
     bar.finish_and_clear();
     let cpu = meter::cpu_time().zip(cpu_before).map(|(after, before)| after.saturating_sub(before));
     let counts = place.store.counts().since(&counts_before);
     let memory = Memory::now();
+    let got = got?;
     consumer.close().await?;
 
     let durable = backlog.bodies.sums(got.batches);
     let compared = Expected { durable, unknown: Sums::default() }.compare(&got.sums)?;
-    let seconds = took.as_secs_f64();
+    let seconds = got.took.as_secs_f64();
     let gigabytes = got.sums.bytes as f64 / 1e9;
-    let mut whole = Whole::of(&counts, took, got.sums.bytes);
+    let mut whole = Whole::of(&counts, got.took, got.sums.bytes);
     whole.batches = got.batches;
-    let mut take_over = histogram();
-    take_over.saturating_record(micros(took_over));
-    let times = [("take-over", &take_over), ("waited for a batch", &waits)];
+    let waits = Quantiles::of(&got.waits).map(|waits| ("waited for a batch", waits));
     let measured = Measured {
         name,
         latency_ms: Some(latency.as_secs_f64() * 1e3),
         seconds,
         mb_per_second: gigabytes * 1e3 / seconds,
         entries_per_second: got.sums.entries as f64 / seconds,
-        calls_per_second: 0.0,
-        times: times
-            .into_iter()
-            .filter_map(|(name, times)| Some((name, Quantiles::of(times)?)))
-            .collect(),
+        times: waits.into_iter().collect(),
+        figures: [("take-over, ms", take_over.as_secs_f64() * 1e3)].into(),
         whole,
         cpu_seconds_per_gb: cpu.map(|cpu| cpu.as_secs_f64() / gigabytes),
         cpus: cpu.map(|cpu| cpu.as_secs_f64() / seconds),
@@ -239,7 +227,50 @@ async fn measure_in(
         progress: got.samples,
         ..Measured::default()
     };
-    Ok(measured.with_memory(memory_before, memory).with_prices(prices, &counts, took))
+    Ok(measured.with_memory(memory_before, memory).with_prices(prices, &counts, got.took))
+}
+
+impl Backlog {
+    /// Takes batches and acknowledges them, until there are no more or time is up.
+    async fn take(
+        &self,
+        consumer: &Consumer,
+        length: Duration,
+        bar: &ProgressBar,
+        stop: &Interrupt,
+    ) -> Result<Got, Failure> {
+        let mut got = Got {
+            batches: 0,
+            sums: Sums::default(),
+            waits: histogram(),
+            samples: Vec::new(),
+            took: Duration::ZERO,
+        };
+        let begun = Instant::now();
+        let mut sampled = Duration::ZERO;
+        while got.batches < self.batches && got.took < length {
+            let batch = tokio::select! {
+                biased;
+                () = stop.raised() => return Err(Failure::interrupted()),
+                batch = consumer.next_batch() => batch?,
+            };
+            let waited = begun.elapsed().saturating_sub(got.took);
+            got.waits.saturating_record(micros(waited));
+            // It is compared afterwards how many there were.
+            let Some(batch) = batch else { break };
+            got.take(&batch);
+            let sequence = batch.sequence;
+            drop(batch);
+            consumer.ack(sequence).await?;
+            got.took = begun.elapsed();
+            if got.took >= sampled + SAMPLE {
+                sampled = got.took;
+                got.samples.push((got.took.as_secs_f64(), got.sums.bytes as f64 / 1e6));
+                got.show(bar);
+            }
+        }
+        Ok(got)
+    }
 }
 
 impl Got {
@@ -248,5 +279,11 @@ impl Got {
         for entry in &batch.entries {
             self.sums.add(entry, Depth::Ends);
         }
+    }
+
+    fn show(&self, bar: &ProgressBar) {
+        let rate = self.sums.bytes as f64 / self.took.as_secs_f64() / 1e6;
+        bar.set_position(u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX));
+        bar.set_message(format!("{rate:.0} MB/s, {} batches", self.batches));
     }
 }

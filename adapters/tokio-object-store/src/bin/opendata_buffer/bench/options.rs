@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use buffer::{CompressionType, ConsumerConfig, ProducerConfig, StoreLocation};
 use clap::{Args, ValueEnum};
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
 use crate::exit::Failure;
 use crate::queue::{self, StoreTold};
@@ -45,14 +47,29 @@ pub(crate) struct Where {
     pub(crate) keep: bool,
 }
 
+impl Where {
+    /// What was asked of the store, but for its name and its secrets.
+    pub(crate) fn settings(&self) -> Value {
+        let millis = |latency: &Duration| latency.as_secs_f64() * 1e3;
+        json!({
+            "latency_ms": self.latency.iter().map(millis).collect::<Vec<_>>(),
+            "latency_p99_ms": self.latency_p99.as_ref().map(millis),
+            "bandwidth_mb_per_second": self.bandwidth,
+            "key_rate": self.key_rate,
+            "seed": self.seed,
+        })
+    }
+}
+
 /// How producers make batches.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Serialize)]
 pub(crate) struct Batching {
     /// At which size a batch is sealed
     #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = size::parse)]
     pub(crate) batch_size: usize,
     /// How long after its first entry a batch is sealed
     #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = humantime::parse_duration)]
+    #[serde(rename = "flush_interval_ms", serialize_with = "as_millis")]
     pub(crate) flush_interval: Duration,
     /// At how many calls a batch is sealed
     #[arg(long, value_name = "N", default_value_t = ProducerConfig::default().max_buffered_inputs)]
@@ -68,7 +85,8 @@ pub(crate) struct Batching {
     pub(crate) max_inflight_batches: usize,
 }
 
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Compression {
     #[default]
     None,
@@ -76,7 +94,7 @@ pub(crate) enum Compression {
 }
 
 /// What producers are given.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Serialize)]
 pub(crate) struct Load {
     /// How large an entry is
     #[arg(long, value_name = "SIZE", default_value = "256", value_parser = size::parse)]
@@ -90,13 +108,16 @@ pub(crate) struct Load {
     /// How many tasks share that, for each producer
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
     pub(crate) tasks: usize,
-    /// How many calls a second one producer gets, however long they take; without it as many as go
-    #[arg(long, value_name = "CALLS/s", value_parser = positive)]
-    pub(crate) rate: Option<f64>,
-    /// How many producers there are; several, with commas between them, are measured one after the other
-    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1", value_parser = at_least_one)]
+    /// How many calls a second one producer gets, however long they take; `max` is as many as it
+    /// takes, and the default but for end-to-end, which has 100
+    #[arg(long, value_name = "CALLS/s")]
+    pub(crate) rate: Option<Rate>,
+    /// How many producers there are: 1 by default, for contend 16; several numbers, with commas
+    /// between them, are measured one after the other
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = at_least_one)]
     pub(crate) producers: Vec<usize>,
     #[command(flatten)]
+    #[serde(skip)]
     pub(crate) made_of: MadeOf,
 }
 
@@ -112,25 +133,39 @@ pub(crate) struct MadeOf {
 }
 
 /// When the timed part begins and ends.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Serialize)]
 pub(crate) struct Length {
     /// How long it goes on, warming up included
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = positive)]
     pub(crate) seconds: f64,
     /// What comes before is not measured: a fifth of the whole, or this
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = humantime::parse_duration)]
+    #[serde(rename = "warm_up_ms", serialize_with = "as_millis")]
     pub(crate) warm_up: Duration,
 }
 
 /// How many calls may be unsettled.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum CallsInFlight {
+    #[serde(rename = "max")]
     AsManyAsGo,
+    #[serde(untagged)]
     Limit(usize),
 }
 
+/// How often a producer is called.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Rate {
+    #[serde(rename = "max")]
+    AsManyAsGo,
+    #[serde(untagged)]
+    PerSecond(f64),
+}
+
 /// How the consumer reads.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Serialize)]
 pub(crate) struct Reading {
     /// How many batches the consumer fetches ahead
     #[arg(long, value_name = "N", default_value_t = ConsumerConfig::default().prefetch_batches)]
@@ -140,6 +175,7 @@ pub(crate) struct Reading {
     pub(crate) prefetch_bytes: usize,
     /// How often a waiting consumer looks at the manifest
     #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = humantime::parse_duration)]
+    #[serde(rename = "poll_interval_ms", serialize_with = "as_millis")]
     pub(crate) poll_interval: Duration,
     /// After how many acknowledgements the manifest is dequeued
     #[arg(long, value_name = "N", default_value_t = ConsumerConfig::default().dequeue_acks)]
@@ -206,6 +242,11 @@ impl MadeOf {
 }
 
 impl Load {
+    /// How many producers there are, run by run.
+    pub(crate) fn producers(&self, default: usize) -> Vec<usize> {
+        if self.producers.is_empty() { vec![default] } else { self.producers.clone() }
+    }
+
     pub(crate) fn payload(
         &self,
         block: &'static [u8],
@@ -243,6 +284,22 @@ impl FromStr for CallsInFlight {
         }
         at_least_one(text).map(Self::Limit)
     }
+}
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "max" {
+            return Ok(Self::AsManyAsGo);
+        }
+        positive(text).map(Self::PerSecond)
+    }
+}
+
+/// In milliseconds, as in all of the report.
+fn as_millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64() * 1e3)
 }
 
 pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {

@@ -10,7 +10,7 @@ use crate::exit::{Failure, Outcome};
 use crate::interrupt::Interrupt;
 use crate::size;
 
-use super::options::{Batching, Compression, Length, Load, Output, Where};
+use super::options::{Batching, Compression, Length, Load, Output, Rate, Where};
 use super::place::{self, Place};
 use super::prices::Prices;
 use super::recent::RecentStore;
@@ -49,14 +49,20 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: &Options, stop: &Interrupt) -> Outcome {
     let prices = Prices::load(options.output.prices.as_deref())?;
     let block = options.load.made_of.block(options.batching.compression, options.place.seed)?;
-    let mut report = Report::new("produce", place::name(&options.place), json!({}));
+    let settings = json!({
+        "store": options.place.settings(),
+        "load": options.load,
+        "batching": options.batching,
+        "length": options.length,
+    });
+    let mut report = Report::new("produce", place::name(&options.place), settings);
     for latency in &options.place.latency {
-        for producers in &options.load.producers {
-            let measured = measure(options, block, *latency, *producers, &prices, stop).await?;
-            report.runs.push(measured);
+        for producers in options.load.producers(1) {
+            let setting = Setting { latency: *latency, producers, prices: &prices };
+            report.runs.push(measure(options, block, setting, stop).await?);
         }
     }
-    report.print(&options.output)
+    report.publish(&options.output)
 }
 
 /// How much of what was written stays there to be read back.
@@ -68,13 +74,11 @@ enum Keeping {
 async fn measure(
     options: &Options,
     block: &'static [u8],
-    latency: Duration,
-    producers: usize,
-    prices: &Prices,
+    setting: Setting<'_>,
     stop: &Interrupt,
 ) -> Result<Measured, Failure> {
     let mut keeping = Keeping::All;
-    let place = Place::open(&options.place, latency, |base, _, manifest| {
+    let place = Place::open(&options.place, setting.latency, |base, _, manifest| {
         let limit = match (options.drop_bodies, options.batching.compression) {
             (true, _) => 0,
             (false, Compression::None) => KEPT,
@@ -85,7 +89,6 @@ async fn measure(
         keeping = Keeping::Recent(Arc::clone(&recent));
         recent
     })?;
-    let setting = Setting { latency, producers, prices };
     let measured = measure_in(options, &place, &keeping, block, setting, stop).await;
     place.clean_up().await;
     measured
@@ -120,6 +123,7 @@ async fn measure_in(
         payload: Arc::clone(&payload),
         producers,
         load: &options.load,
+        rate: options.load.rate.unwrap_or(Rate::AsManyAsGo),
         batching: &options.batching,
         length: &options.length,
         most_held,

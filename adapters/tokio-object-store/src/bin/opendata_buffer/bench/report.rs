@@ -1,6 +1,7 @@
 //! What is told of the measurements: a table, or JSON.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::time::Duration;
 
 use buffer::measure::{RequestCounts, RequestKind};
@@ -13,6 +14,7 @@ use crate::size::grouped;
 
 use super::meter::Memory;
 use super::options::Output;
+use super::plot;
 use super::prices::Prices;
 use super::run::Ran;
 use super::sums::{Compared, Sums};
@@ -45,6 +47,8 @@ pub(crate) struct Measured {
     pub(crate) end_to_end: Option<Quantiles>,
     /// Other times that were taken, by what took them.
     pub(crate) times: BTreeMap<&'static str, Quantiles>,
+    /// Other numbers, by what they are of.
+    pub(crate) figures: BTreeMap<&'static str, f64>,
     pub(crate) slowest_producer_mb_per_second: Option<f64>,
     pub(crate) mean_producer_mb_per_second: Option<f64>,
     pub(crate) consumed_mb_per_second: Option<f64>,
@@ -114,8 +118,13 @@ impl Report {
         }
     }
 
-    /// Prints what was measured, as it was asked for.
-    pub(crate) fn print(&self, output: &Output) -> Result<(), Failure> {
+    /// Prints what was measured, and draws it, as it was asked for.
+    pub(crate) fn publish(&self, output: &Output) -> Result<(), Failure> {
+        if let Some(path) = &output.plot {
+            let name = path.display();
+            fs::write(path, plot::draw(self))
+                .map_err(|error| Failure::failed(format!("cannot write {name}: {error}")))?;
+        }
         if output.json {
             let text = serde_json::to_string_pretty(self);
             println!("{}", text.expect("numbers and texts can be written"));
@@ -174,9 +183,13 @@ fn rows(run: &Measured) -> Vec<(String, String)> {
             rows.push((label.to_owned(), text));
         }
     };
-    row("MB/s", Some(number(run.mb_per_second)));
-    row("entries/s", Some(number(run.entries_per_second)));
-    row("calls/s", (run.calls_per_second > 0.0).then(|| number(run.calls_per_second)));
+    let some = |figure: f64| (figure > 0.0).then(|| number(figure));
+    row("MB/s", some(run.mb_per_second));
+    row("entries/s", some(run.entries_per_second));
+    row("calls/s", some(run.calls_per_second));
+    for (name, figure) in &run.figures {
+        row(name, Some(number(*figure)));
+    }
     row("consumed MB/s", run.consumed_mb_per_second.map(number));
     if run.producers > 1 {
         row("slowest producer, MB/s", run.slowest_producer_mb_per_second.map(number));
@@ -196,7 +209,7 @@ fn rows(run: &Measured) -> Vec<(String, String)> {
         let text = format!("{} ({megabytes} MB, {} ms)", grouped(requests), number(mean_ms));
         row(&name.replace('_', " "), Some(text));
     }
-    row("requests/MB", Some(number(run.whole.requests_per_mb)));
+    row("requests/MB", some(run.whole.requests_per_mb));
     row("conflicts", Some(grouped(run.whole.conflicts)));
     row("swaps sent/batch", run.whole.swaps_per_batch.map(number));
     row("CPU s/GB", run.cpu_seconds_per_gb.map(number));

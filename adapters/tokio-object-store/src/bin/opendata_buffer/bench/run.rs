@@ -18,7 +18,7 @@ use super::course::{self, Course};
 use super::drain::{Drain, Drained};
 use super::load::{Called, Caller};
 use super::meter::{self, Memory};
-use super::options::{Batching, CallsInFlight, Length, Load, Reading};
+use super::options::{Batching, CallsInFlight, Length, Load, Rate, Reading};
 use super::payload::Payload;
 use super::place::Place;
 
@@ -26,7 +26,7 @@ use super::place::Place;
 const TICK: Duration = Duration::from_millis(10);
 
 /// How often the progress is noted.
-const SAMPLE: Duration = Duration::from_millis(100);
+pub(crate) const SAMPLE: Duration = Duration::from_millis(100);
 
 /// What is to be run.
 #[derive(Debug)]
@@ -36,6 +36,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) payload: Arc<Payload>,
     pub(crate) producers: usize,
     pub(crate) load: &'a Load,
+    pub(crate) rate: Rate,
     pub(crate) batching: &'a Batching,
     pub(crate) length: &'a Length,
     /// The run ends when so many bytes are durable and not consumed.
@@ -161,7 +162,10 @@ impl Plan<'_> {
             CallsInFlight::AsManyAsGo => usize::MAX,
             CallsInFlight::Limit(calls) => calls.div_ceil(tasks),
         };
-        let interval = self.load.rate.map(|rate| Duration::from_secs_f64(tasks as f64 / rate));
+        let interval = match self.rate {
+            Rate::AsManyAsGo => None,
+            Rate::PerSecond(rate) => Duration::try_from_secs_f64(tasks as f64 / rate).ok(),
+        };
         let callers = producers.iter().enumerate().flat_map(|(number, producer)| {
             (0..tasks).map(move |task| (number, producer, task as u64))
         });

@@ -85,12 +85,18 @@ pub(crate) async fn recent(
     Ok(Verified { compared, found })
 }
 
-/// Compares what a consumer got.
-pub(crate) fn drained(
+/// Compares what a consumer got, which must have left nothing.
+pub(crate) async fn drained(
+    place: &Place,
     found: Sums,
     payload: &Payload,
     called: &[Called],
 ) -> Result<Verified, Failure> {
+    let left = read_manifest(place).await?.len();
+    if left > 0 {
+        let left = counted(left, "batch is", "batches are");
+        return Err(differs(format!("{left} still listed that were acknowledged")));
+    }
     let expected = expected(payload, called, Depth::Ends, |_| {});
     let compared: Compared = expected.compare(&found)?;
     Ok(Verified { compared, found })
@@ -137,7 +143,7 @@ impl Kept {
     }
 }
 
-async fn read_manifest(place: &Place) -> Result<Manifest, Failure> {
+pub(crate) async fn read_manifest(place: &Place) -> Result<Manifest, Failure> {
     let location = place.manifest();
     let read = place.base.read(&location, None).await;
     let bytes = match read {
@@ -151,7 +157,7 @@ async fn read_manifest(place: &Place) -> Result<Manifest, Failure> {
 }
 
 /// Reads the queue after the batch of this sequence.
-async fn read(
+pub(crate) async fn read(
     place: &Place,
     after: Option<u64>,
     mut take: impl FnMut(Bytes),
