@@ -6,13 +6,20 @@ use std::fmt::Write;
 use super::report::{Measured, Report};
 
 const WIDTH: f64 = 760.0;
-const HEIGHT: f64 = 420.0;
 
 /// Where the axes are.
 const LEFT: f64 = 70.0;
 const RIGHT: f64 = 740.0;
 const TOP: f64 = 60.0;
 const BOTTOM: f64 = 360.0;
+
+/// Where the names of the lines begin.
+const LEGEND: f64 = 404.0;
+const LEGEND_WIDTH: f64 = 170.0;
+const LEGENDS_PER_ROW: usize = 4;
+
+/// A line with more points than this goes without dots.
+const MOST_DOTS: usize = 20;
 
 /// Told apart by most people, on both grounds.
 const COLOURS: [&str; 6] = ["#2f81f7", "#d9730d", "#1a9850", "#c2379b", "#8a6fdf", "#8c8c8c"];
@@ -73,93 +80,109 @@ fn over_latency(runs: &[Measured]) -> Vec<Line> {
 fn rates(progress: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let mut rates = Vec::new();
     let mut from = 0;
-    for (time, sum) in progress {
-        while progress[from + 1].0 <= time - SMOOTHED_OVER {
+    for (index, (time, sum)) in progress.iter().enumerate().skip(1) {
+        while from + 1 < index && progress[from + 1].0 <= time - SMOOTHED_OVER {
             from += 1;
         }
         let (then, before) = progress[from];
         if *time > then {
             rates.push((*time, (sum - before) / (time - then)));
         }
-        if from + 1 >= progress.len() {
-            break;
-        }
     }
     rates
 }
 
-fn svg(title: &str, lines: &[Line]) -> String {
-    let points = || lines.iter().flat_map(|line| &line.points);
-    let most = |most: f64, value: f64| most.max(value);
-    let x_step = step(points().map(|point| point.0).fold(0.0, most));
-    let y_step = step(points().map(|point| point.1).fold(0.0, most));
-    let (x_ticks, y_ticks) = (x_step.1, y_step.1);
-    let (x_step, y_step) = (x_step.0, y_step.0);
-    let x = |value: f64| LEFT + (RIGHT - LEFT) * value / (x_step * f64::from(x_ticks));
-    let y = |value: f64| BOTTOM - (BOTTOM - TOP) * value / (y_step * f64::from(y_ticks));
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\">\n\
-         <title>{title}</title>\n<style>{STYLE}</style>\n\
-         <text class=\"title\" x=\"{LEFT}\" y=\"28\">{title}</text>\n",
-        title = escaped(title),
-    );
-    for tick in 0..=y_ticks {
-        let value = y_step * f64::from(tick);
-        let at = y(value);
-        push(&mut svg, format_args!("<path class=\"grid\" d=\"M{LEFT} {at:.1}H{RIGHT}\"/>"));
-        let label = format_args!(
-            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{value}</text>",
-            LEFT - 8.0,
-            at + 4.0
-        );
-        push(&mut svg, label);
+/// Where values lie in the drawing.
+struct Axes {
+    x_step: f64,
+    x_steps: u32,
+    y_step: f64,
+    y_steps: u32,
+}
+
+impl Axes {
+    fn of(lines: &[Line]) -> Self {
+        let points = || lines.iter().flat_map(|line| &line.points);
+        let (x_step, x_steps) = step(points().map(|point| point.0).fold(0.0, f64::max));
+        let (y_step, y_steps) = step(points().map(|point| point.1).fold(0.0, f64::max));
+        Self { x_step, x_steps, y_step, y_steps }
     }
-    for tick in 0..=x_ticks {
-        let value = x_step * f64::from(tick);
-        let label = format_args!(
-            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{value}</text>",
-            x(value),
-            BOTTOM + 20.0
-        );
-        push(&mut svg, label);
+
+    fn x(&self, value: f64) -> f64 {
+        LEFT + (RIGHT - LEFT) * value / (self.x_step * f64::from(self.x_steps))
     }
-    for (index, line) in lines.iter().enumerate() {
-        let colour = COLOURS[index % COLOURS.len()];
-        let path: Vec<_> = line
-            .points
-            .iter()
-            .map(|point| format!("{:.1} {:.1}", x(point.0), y(point.1)))
-            .collect();
-        let shape = path.join("L");
-        if !path.is_empty() {
+
+    fn y(&self, value: f64) -> f64 {
+        BOTTOM - (BOTTOM - TOP) * value / (self.y_step * f64::from(self.y_steps))
+    }
+
+    fn draw(&self, svg: &mut String) {
+        for tick in 0..=self.y_steps {
+            let value = self.y_step * f64::from(tick);
+            let (at, text, below) = (self.y(value), LEFT - 8.0, self.y(value) + 4.0);
+            push(svg, format_args!("<path class=\"grid\" d=\"M{LEFT} {at:.1}H{RIGHT}\"/>"));
             push(
-                &mut svg,
-                format_args!("<path class=\"line\" stroke=\"{colour}\" d=\"M{shape}\"/>"),
+                svg,
+                format_args!(
+                    "<text x=\"{text:.1}\" y=\"{below:.1}\" text-anchor=\"end\">{value}</text>"
+                ),
             );
         }
-        if path.len() <= 20 {
-            for point in &line.points {
-                let (x, y) = (x(point.0), y(point.1));
+        for tick in 0..=self.x_steps {
+            let value = self.x_step * f64::from(tick);
+            let (at, below) = (self.x(value), BOTTOM + 20.0);
+            push(
+                svg,
+                format_args!(
+                    "<text x=\"{at:.1}\" y=\"{below:.1}\" text-anchor=\"middle\">{value}</text>"
+                ),
+            );
+        }
+    }
+
+    fn draw_line(&self, svg: &mut String, line: &Line, colour: &str) {
+        let places = line.points.iter().map(|point| (self.x(point.0), self.y(point.1)));
+        let places: Vec<_> = places.collect();
+        let path: Vec<_> = places.iter().map(|(x, y)| format!("{x:.1} {y:.1}")).collect();
+        if !path.is_empty() {
+            let path = path.join("L");
+            push(svg, format_args!("<path class=\"line\" stroke=\"{colour}\" d=\"M{path}\"/>"));
+        }
+        if places.len() <= MOST_DOTS {
+            for (x, y) in places {
                 push(
-                    &mut svg,
+                    svg,
                     format_args!(
                         "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{colour}\"/>"
                     ),
                 );
             }
         }
-        let at = LEFT + 150.0 * index as f64;
-        let name = escaped(&line.name);
-        let legend = HEIGHT - 16.0;
+    }
+}
+
+fn svg(title: &str, lines: &[Line]) -> String {
+    let legend_rows = lines.len().div_ceil(LEGENDS_PER_ROW);
+    let height = LEGEND + 20.0 * legend_rows as f64;
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\">\n\
+         <title>{title}</title>\n<style>{STYLE}</style>\n\
+         <text class=\"title\" x=\"{LEFT}\" y=\"28\">{title}</text>\n",
+        title = escaped(title),
+    );
+    let axes = Axes::of(lines);
+    axes.draw(&mut svg);
+    for (index, line) in lines.iter().enumerate() {
+        let colour = COLOURS[index % COLOURS.len()];
+        axes.draw_line(&mut svg, line, colour);
+        let x = LEFT + LEGEND_WIDTH * (index % LEGENDS_PER_ROW) as f64;
+        let y = LEGEND + 20.0 * (index / LEGENDS_PER_ROW) as f64;
+        let (dash, text, name) = (y - 4.0, x + 24.0, escaped(&line.name));
         push(
             &mut svg,
-            format_args!(
-                "<path class=\"line\" stroke=\"{colour}\" d=\"M{at} {:.1}h18\"/>\
-                 <text x=\"{:.1}\" y=\"{legend:.1}\">{name}</text>",
-                legend - 4.0,
-                at + 24.0
-            ),
+            format_args!("<path class=\"line\" stroke=\"{colour}\" d=\"M{x} {dash}h18\"/>"),
         );
+        push(&mut svg, format_args!("<text x=\"{text}\" y=\"{y}\">{name}</text>"));
     }
     svg.push_str("</svg>\n");
     svg
