@@ -24,7 +24,7 @@ use crate::exit::{Failure, Outcome};
 use crate::interrupt::Interrupt;
 
 // Batches are megabytes that come and go: the C library's allocator gives them back to the
-// operating system each time, and takes two thirds of the speed with them.
+// operating system each time, and gets them as pages that have to be zeroed again.
 #[cfg(feature = "cli")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -22,7 +22,7 @@ use super::options::{Output, Where, at_least_one};
 use super::payload::{self, Kind, Payload};
 use super::place::{self, Place};
 use super::report::{Measured, Quantiles, Report, Verified, Whole};
-use super::sums::{Compared, Depth, Expected, Sums};
+use super::sums::{Compared, Expected, Sums};
 use super::verify;
 
 #[derive(Args, Debug)]
@@ -180,7 +180,7 @@ impl Bench<'_> {
         let cpu = meter::cpu_time();
         for _ in 0..rounds {
             let Some(batch) = consumer.next_batch().await? else { break };
-            batch.entries.iter().for_each(|entry| found.add(entry, Depth::Ends));
+            found.add_calls(&batch.entries, 1);
             consumer.ack(batch.sequence).await?;
             let started = Instant::now();
             consumer.flush().await?;
@@ -222,10 +222,13 @@ impl Bench<'_> {
     /// What was appended is behind the backlog, byte for byte.
     async fn check_appended(&self, place: &Place, listed: u64) -> Result<Verified, Failure> {
         let mut found = Sums::default();
-        verify::read(place, listed.checked_sub(1), |entry| found.add(&entry, Depth::Whole)).await?;
+        verify::read(place, listed.checked_sub(1), |entries| {
+            entries.iter().for_each(|entry| found.add(entry));
+        })
+        .await?;
         let mut durable = Sums::default();
         for call in 0..self.options.rounds as u64 {
-            self.payload.entries(0, call).for_each(|entry| durable.add(entry, Depth::Whole));
+            self.payload.entries(0, call).for_each(|entry| durable.add(entry));
         }
         let compared: Compared = Expected { durable, unknown: Sums::default() }.compare(&found)?;
         Ok(Verified { compared, found })

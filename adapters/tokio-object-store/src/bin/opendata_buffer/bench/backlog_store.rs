@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crate::exit::{self, Failure};
 
 use super::payload::Payload;
-use super::sums::{Depth, Sums};
+use super::sums::Sums;
 
 /// Serves batches of a backlog; everything else is the store's below.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub(crate) struct Bodies {
 #[derive(Debug)]
 struct Body {
     bytes: Bytes,
-    /// Of the ends of its entries.
+    /// Of its calls.
     sums: Sums,
 }
 
@@ -58,7 +58,7 @@ impl Bodies {
             let calls = first..first + calls_per_batch as u64;
             let entries: Vec<_> = calls.flat_map(|call| payload.call(0, call)).collect();
             let mut sums = Sums::default();
-            entries.iter().for_each(|entry| sums.add(entry, Depth::Ends));
+            sums.add_calls(&entries, payload.entries_per_call());
             let rope = encode_batch(entries.iter(), compression.into())?;
             Ok(Body { bytes: rope.concat().into(), sums })
         };
@@ -76,11 +76,15 @@ impl Bodies {
         self.of(number).bytes.clone()
     }
 
-    /// What the ends of all entries of the first batches sum up to.
+    /// What the calls of the first batches sum up to.
     pub(crate) fn sums(&self, batches: u64) -> Sums {
         let mut sums = Sums::default();
         (0..batches).for_each(|number| sums.merge(self.of(number).sums));
         sums
+    }
+
+    pub(crate) const fn entries_per_call(&self) -> usize {
+        self.entries_per_call
     }
 
     /// A manifest that lists this many batches, with the metadata that calls without any leave.

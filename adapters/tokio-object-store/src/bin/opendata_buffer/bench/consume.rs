@@ -23,7 +23,7 @@ use super::place::{self, Place};
 use super::prices::Prices;
 use super::report::{self, Measured, Quantiles, Report, Verified, Whole};
 use super::run::SAMPLE;
-use super::sums::{Depth, Expected, Sums};
+use super::sums::{Expected, Sums};
 
 #[derive(Args, Debug)]
 pub(crate) struct Options {
@@ -258,7 +258,7 @@ impl Backlog {
             got.waits.saturating_record(micros(waited));
             // It is compared afterwards how many there were.
             let Some(batch) = batch else { break };
-            got.take(&batch);
+            got.take(&batch, self.bodies.entries_per_call());
             let sequence = batch.sequence;
             drop(batch);
             consumer.ack(sequence).await?;
@@ -274,11 +274,9 @@ impl Backlog {
 }
 
 impl Got {
-    fn take(&mut self, batch: &ConsumedBatch) {
+    fn take(&mut self, batch: &ConsumedBatch, entries_per_call: usize) {
         self.batches += 1;
-        for entry in &batch.entries {
-            self.sums.add(entry, Depth::Ends);
-        }
+        self.sums.add_calls(&batch.entries, entries_per_call);
     }
 
     fn show(&self, bar: &ProgressBar) {

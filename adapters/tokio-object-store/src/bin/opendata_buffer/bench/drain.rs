@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::exit::Failure;
 
 use super::course::{self, Course};
-use super::sums::{Depth, Sums};
+use super::sums::Sums;
 
 /// A consumer that takes everything and acknowledges it at once.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub(crate) struct Drain {
     pub(crate) course: Arc<Course>,
     /// Where bodies are deleted that were consumed: nobody collects them while this runs.
     pub(crate) forget: Option<Arc<dyn Store>>,
+    pub(crate) entries_per_call: usize,
     /// Whether calls carry the time at which they were made.
     pub(crate) stamped: bool,
 }
@@ -28,7 +29,7 @@ pub(crate) struct Drain {
 #[derive(Debug)]
 pub(crate) struct Drained {
     pub(crate) batches: u64,
-    /// Of the ends of entries: they are looked at while time is taken.
+    /// Of the ends of calls: they are looked at while time is taken.
     pub(crate) sums: Sums,
     /// Bytes of entries that came while it was measured.
     pub(crate) measured_bytes: u64,
@@ -50,7 +51,7 @@ impl Drain {
         };
         while let Some(batch) = self.next(&mut all_written).await? {
             let now = Instant::now();
-            let bytes = drained.take(&batch);
+            let bytes = drained.take(&batch, self.entries_per_call);
             self.course.add_consumed(bytes);
             if self.course.is_measured(now) {
                 drained.measured_bytes += bytes;
@@ -92,11 +93,9 @@ impl Drain {
 }
 
 impl Drained {
-    fn take(&mut self, batch: &ConsumedBatch) -> u64 {
+    fn take(&mut self, batch: &ConsumedBatch, per_call: usize) -> u64 {
         let before = self.sums.bytes;
-        for entry in &batch.entries {
-            self.sums.add(entry, Depth::Ends);
-        }
+        self.sums.add_calls(&batch.entries, per_call);
         self.batches += 1;
         self.sums.bytes - before
     }

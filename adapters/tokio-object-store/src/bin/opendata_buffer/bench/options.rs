@@ -100,7 +100,7 @@ pub(crate) struct Load {
     #[arg(long, value_name = "SIZE", default_value = "256", value_parser = size::parse)]
     pub(crate) entry_size: usize,
     /// How many entries a call has
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]
     pub(crate) entries_per_call: usize,
     /// How many calls of one producer may wait to be durable at a time; `max` is as many as it takes
     #[arg(long, value_name = "N", default_value = "1310")]
@@ -116,6 +116,10 @@ pub(crate) struct Load {
     /// between them, are measured one after the other
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = at_least_one)]
     pub(crate) producers: Vec<usize>,
+    /// Entries lie in memory that is never freed. Without it they are slices of one buffer for each
+    /// call, counted as those of network clients are, which costs the caller and the library
+    #[arg(long)]
+    pub(crate) static_entries: bool,
     #[command(flatten)]
     #[serde(skip)]
     pub(crate) made_of: MadeOf,
@@ -138,7 +142,7 @@ pub(crate) struct Length {
     /// How long it goes on, warming up included
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = positive)]
     pub(crate) seconds: f64,
-    /// What comes before is not measured: a fifth of the whole, or this
+    /// What is settled before is not measured; a fifth of the whole at the most
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = humantime::parse_duration)]
     #[serde(rename = "warm_up_ms", serialize_with = "as_millis")]
     pub(crate) warm_up: Duration,
@@ -252,7 +256,8 @@ impl Load {
         block: &'static [u8],
         producers: usize,
     ) -> Result<Payload, Failure> {
-        Payload::new(block, self.entry_size, self.entries_per_call, producers)
+        let payload = Payload::new(block, self.entry_size, self.entries_per_call, producers)?;
+        Ok(if self.static_entries { payload.uncounted() } else { payload })
     }
 }
 

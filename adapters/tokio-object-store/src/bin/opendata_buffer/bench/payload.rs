@@ -8,6 +8,8 @@ use clap::ValueEnum;
 
 use crate::exit::Failure;
 
+use super::sums::Sums;
+
 /// How large the block is that entries are cut from. Larger than a second-level cache, and small
 /// beside what producers hold.
 const BLOCK: usize = 16 << 20;
@@ -32,6 +34,8 @@ pub(crate) struct Payload {
     entry_size: usize,
     entries_per_call: usize,
     producers: usize,
+    /// Whether entries count who holds them, as a network client's buffers do.
+    counted: bool,
     /// How many calls the block is good for before the next round begins one byte further.
     calls_per_round: u64,
 }
@@ -47,13 +51,16 @@ impl AsRef<[u8]> for Lent {
 }
 
 impl Payload {
-    /// Entries for this many producers, cut from `block`, which is repeated if it is too short.
+    /// Entries for this many producers, cut from `block`.
     pub(crate) fn new(
         block: &'static [u8],
         entry_size: usize,
         entries_per_call: usize,
         producers: usize,
     ) -> Result<Self, Failure> {
+        if entry_size == 0 {
+            return Err(Failure::usage("entries without bytes cannot be told apart"));
+        }
         let call = entry_size.checked_mul(entries_per_call);
         let room = block.len().saturating_sub(entry_size);
         match call.map(|call| room / call.max(1)) {
@@ -62,6 +69,7 @@ impl Payload {
                 entry_size,
                 entries_per_call,
                 producers,
+                counted: true,
                 calls_per_round: calls as u64,
             }),
             Some(0) | None => Err(Failure::usage(format!(
@@ -69,6 +77,11 @@ impl Payload {
                  that one call can have here"
             ))),
         }
+    }
+
+    /// Entries that nobody has to count: their memory is there for ever.
+    pub(crate) fn uncounted(self) -> Self {
+        Self { counted: false, ..self }
     }
 
     /// How many bytes of entries a call has.
@@ -92,12 +105,23 @@ impl Payload {
 
     /// The entries of one producer's call of this number, ready to be sent.
     pub(crate) fn call(&self, producer: usize, call: u64) -> Vec<Bytes> {
-        let whole = Bytes::from_owner(Lent(self.bytes(producer, call)));
+        let bytes = self.bytes(producer, call);
+        if !self.counted {
+            return bytes.chunks_exact(self.entry_size).map(Bytes::from_static).collect();
+        }
+        let whole = Bytes::from_owner(Lent(bytes));
         if self.entries_per_call == 1 {
             return vec![whole];
         }
         let starts = (0..self.entries_per_call).map(|index| index * self.entry_size);
         starts.map(|start| whole.slice(start..start + self.entry_size)).collect()
+    }
+
+    /// The ends of that call, as [`Sums::add_call`] takes them.
+    pub(crate) fn add_call_to(&self, sums: &mut Sums, producer: usize, call: u64) {
+        let bytes = self.bytes(producer, call);
+        let (first, last) = (&bytes[..self.entry_size], &bytes[bytes.len() - self.entry_size..]);
+        sums.add_call(first, last, self.entries_per_call as u64, bytes.len() as u64);
     }
 
     /// The same entries, to be looked at.
@@ -175,6 +199,7 @@ mod tests {
     fn no_entry_is_like_another() {
         let block = block(Kind::Random, 1)[..100_000].to_vec().leak();
         let payload = Payload::new(block, 16, 100, 3).expect("a call fits");
+        let uncounted = Payload::new(block, 16, 100, 3).expect("a call fits").uncounted();
         let mut seen = HashSet::new();
         // Two rounds and more.
         for call in 0..50 {
@@ -183,6 +208,7 @@ mod tests {
                 assert_eq!(entries.len(), 100);
                 let again: Vec<_> = payload.entries(producer, call).collect();
                 assert_eq!(entries, again);
+                assert_eq!(entries, uncounted.call(producer, call));
                 for entry in entries {
                     assert_eq!(entry.len(), 16);
                     assert!(seen.insert(entry), "{producer} {call}");
@@ -198,5 +224,6 @@ mod tests {
         assert!(Payload::new(block, 1 << 20, 15, 1).is_ok());
         assert!(Payload::new(block, 1 << 20, 16, 1).is_err());
         assert!(Payload::new(block, usize::MAX, 2, 1).is_err());
+        assert!(Payload::new(block, 0, 1, 1).is_err());
     }
 }

@@ -13,7 +13,7 @@ use crate::size;
 use super::options::{Batching, Compression, Length, Load, Output, Rate, Where};
 use super::place::{self, Place};
 use super::prices::Prices;
-use super::recent::RecentStore;
+use super::recent::{CallShape, RecentStore};
 use super::report::{self, Measured, Report};
 use super::run::Plan;
 use super::verify;
@@ -78,6 +78,8 @@ async fn measure(
     stop: &Interrupt,
 ) -> Result<Measured, Failure> {
     let mut keeping = Keeping::All;
+    let calls =
+        CallShape { entry_size: options.load.entry_size, entries: options.load.entries_per_call };
     let place = Place::open(&options.place, setting.latency, |base, _, manifest| {
         let limit = match (options.drop_bodies, options.batching.compression) {
             (true, _) => 0,
@@ -85,7 +87,7 @@ async fn measure(
             // To sum them up they would have to be decompressed.
             (false, Compression::Zstd) => return base,
         };
-        let recent = Arc::new(RecentStore::new(base, manifest, limit));
+        let recent = Arc::new(RecentStore::new(base, manifest, limit, calls));
         keeping = Keeping::Recent(Arc::clone(&recent));
         recent
     })?;

@@ -15,10 +15,13 @@ use buffer::buffer_core::{
 };
 use buffer::{BoxFuture, Store, StoreFailure};
 
-use super::sums::{Depth, Sums};
+use super::sums::Sums;
 
 /// What a batch's footer takes; see FORMAT, "Data batch".
 const FOOTER: usize = 7;
+
+/// What stands before each record.
+const LENGTH: usize = 4;
 
 /// Keeps the latest batches, and of all of them what their entries sum up to.
 #[derive(Debug)]
@@ -27,7 +30,15 @@ pub(crate) struct RecentStore {
     manifest: Location,
     /// How many bytes of batches are kept.
     limit: usize,
+    calls: CallShape,
     taken: Mutex<Taken>,
+}
+
+/// What each call looks like in a batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallShape {
+    pub(crate) entry_size: usize,
+    pub(crate) entries: usize,
 }
 
 #[derive(Debug, Default)]
@@ -38,11 +49,16 @@ struct Taken {
 }
 
 impl RecentStore {
-    pub(crate) fn new(inner: Arc<dyn Store>, manifest: Location, limit: usize) -> Self {
-        Self { inner, manifest, limit, taken: Mutex::default() }
+    pub(crate) fn new(
+        inner: Arc<dyn Store>,
+        manifest: Location,
+        limit: usize,
+        calls: CallShape,
+    ) -> Self {
+        Self { inner, manifest, limit, calls, taken: Mutex::default() }
     }
 
-    /// What the ends of a batch's entries sum up to; `None` if there never was such a batch.
+    /// What a batch's calls sum up to; `None` if there never was such a batch.
     pub(crate) fn sums(&self, location: &Location) -> Option<Sums> {
         self.taken().sums.get(location).copied()
     }
@@ -86,7 +102,7 @@ impl Store for RecentStore {
         let location = location.clone();
         Box::pin(async move {
             let len = rope_len(&payload);
-            let sums = sums_of_batch(&location, &payload)?;
+            let sums = self.calls.sums_of_batch(&location, &payload)?;
             // A body that would go at once is not kept in the first place.
             let body = if len > self.limit { Rope::new() } else { payload };
             let outcome = self.inner.write(&location, body, condition).await?;
@@ -129,33 +145,58 @@ impl fmt::Display for RecentStore {
     }
 }
 
-/// What the ends of a batch's entries sum up to.
-///
-/// Only the ends are looked at: this happens while time is taken.
-fn sums_of_batch(location: &Location, payload: &Rope) -> Result<Sums, StoreFailure> {
-    let corrupt = |what: &dyn fmt::Display| {
-        StoreFailure::new(StoreErrorKind::Refused, format!("{location} is no batch: {what}"))
-    };
-    let mut sums = Sums::default();
-    let mut reader = RopeReader { rope: payload, piece: 0, at: 0 };
-    let records = rope_len(payload).checked_sub(FOOTER).ok_or_else(|| corrupt(&"too short"))?;
-    if is_compressed(payload) {
-        let joined = payload.concat().into();
-        let entries = decode_batch(location, &joined, usize::MAX);
-        for entry in entries.map_err(|error| corrupt(&error))? {
-            sums.add(&entry, Depth::Ends);
+impl CallShape {
+    /// What a batch's calls sum up to.
+    ///
+    /// Hardly more than a thousandth of it is looked at: this happens while time is taken.
+    fn sums_of_batch(self, location: &Location, payload: &Rope) -> Result<Sums, StoreFailure> {
+        let corrupt = |what: &dyn fmt::Display| {
+            StoreFailure::new(StoreErrorKind::Refused, format!("{location} is no batch: {what}"))
+        };
+        if is_compressed(payload) {
+            let joined = payload.concat().into();
+            let entries = decode_batch(location, &joined, usize::MAX);
+            let mut sums = Sums::default();
+            sums.add_calls(&entries.map_err(|error| corrupt(&error))?, self.entries);
+            return Ok(sums);
         }
-        return Ok(sums);
+        let mut reader = RopeReader { rope: payload, piece: 0, at: 0 };
+        self.sums(&mut reader, rope_len(payload)).map_err(|what| corrupt(&what))
     }
-    let mut left = records;
-    while left > 0 {
-        let length = reader.take(4.min(left));
-        let length = <[u8; 4]>::try_from(&*length).map_err(|_| corrupt(&"a length is cut off"))?;
-        let length = u32::from_le_bytes(length) as usize;
-        left = left.checked_sub(4 + length).ok_or_else(|| corrupt(&"a record is cut off"))?;
-        sums.add(&reader.take(length), Depth::Ends);
+
+    fn sums(self, reader: &mut RopeReader<'_>, len: usize) -> Result<Sums, &'static str> {
+        let Self { entry_size, entries } = self;
+        let record = LENGTH + entry_size;
+        let mut left = len.checked_sub(FOOTER).ok_or("it is too short")?;
+        let mut sums = Sums::default();
+        while left > 0 {
+            left = left.checked_sub(record * entries).ok_or("a call is cut off")?;
+            let first = self.record(reader)?;
+            let last = if entries == 1 {
+                first.clone()
+            } else {
+                reader.skip(record * (entries - 2));
+                self.record(reader)?
+            };
+            sums.add_call(&first, &last, entries as u64, (entry_size * entries) as u64);
+        }
+        let footer = reader.take(FOOTER);
+        let count = footer.get(1..5).and_then(|count| count.try_into().ok());
+        if count.map(u32::from_le_bytes).map(u64::from) != Some(sums.entries) {
+            return Err("its footer counts other records");
+        }
+        Ok(sums)
     }
-    Ok(sums)
+
+    fn record<'a>(self, reader: &mut RopeReader<'a>) -> Result<Cow<'a, [u8]>, &'static str> {
+        let length = reader.take(LENGTH);
+        let length = <[u8; LENGTH]>::try_from(&*length).map(u32::from_le_bytes);
+        if length.is_ok_and(|length| length as usize == self.entry_size) {
+            Ok(reader.take(self.entry_size))
+        } else {
+            Err("a record has another length")
+        }
+    }
 }
 
 /// Whether the footer says so, which is in one piece.
@@ -172,6 +213,18 @@ struct RopeReader<'a> {
 }
 
 impl<'a> RopeReader<'a> {
+    fn skip(&mut self, mut len: usize) {
+        while let Some(piece) = self.rope.get(self.piece)
+            && len > 0
+        {
+            let here = len.min(piece.len() - self.at);
+            (self.at, len) = (self.at + here, len - here);
+            if self.at == piece.len() {
+                (self.piece, self.at) = (self.piece + 1, 0);
+            }
+        }
+    }
+
     /// The next bytes; fewer at the end.
     fn take(&mut self, len: usize) -> Cow<'a, [u8]> {
         let rope = self.rope;
@@ -204,46 +257,59 @@ mod tests {
 
     use super::*;
 
-    fn entries() -> Vec<Bytes> {
-        // Some are copied into a batch, and some are pieces of their own.
-        let sizes = [5, 0, 100, 4096, 10_000, 1, 5000];
-        sizes.into_iter().enumerate().map(|(n, size)| vec![n as u8; size].into()).collect()
+    fn entries(size: usize, count: u8) -> Vec<Bytes> {
+        (0..count).map(|number| vec![number; size].into()).collect()
     }
 
-    fn sums(entries: &[Bytes]) -> Sums {
+    fn sums(entries: &[Bytes], per_call: usize) -> Sums {
         let mut sums = Sums::default();
-        entries.iter().for_each(|entry| sums.add(entry, Depth::Ends));
+        sums.add_calls(entries, per_call);
         sums
     }
 
     #[test]
     fn a_batch_is_summed_up_however_it_is_cut() {
-        let entries = entries();
-        for compression in [Compression::None, Compression::Zstd] {
-            let rope = encode_batch(entries.iter(), compression).expect("it can be encoded");
-            let whole = rope.concat();
-            let (body, footer) = whole.split_at(whole.len() - FOOTER);
-            let crumbs = body.chunks(3).chain([footer]);
-            let crumbs: Rope = crumbs.map(Bytes::copy_from_slice).collect();
-            for rope in [rope, vec![Bytes::from(whole.clone())], crumbs] {
-                let found = sums_of_batch(&"b".into(), &rope).expect("it is a batch");
-                assert_eq!(found, sums(&entries));
+        // The small ones are copied into a batch, and the large ones are pieces of their own.
+        for (entry_size, per_call) in [(100, 1), (100, 2), (30, 6), (5000, 1), (4096, 4)] {
+            let entries = entries(entry_size, 12);
+            let calls = CallShape { entry_size, entries: per_call };
+            for compression in [Compression::None, Compression::Zstd] {
+                let rope = encode_batch(entries.iter(), compression).expect("it can be encoded");
+                let whole = rope.concat();
+                let (body, footer) = whole.split_at(whole.len() - FOOTER);
+                let crumbs = body.chunks(3).chain([footer]);
+                let crumbs: Rope = crumbs.map(Bytes::copy_from_slice).collect();
+                for rope in [rope, vec![Bytes::from(whole.clone())], crumbs] {
+                    let found = calls.sums_of_batch(&"b".into(), &rope).expect("it is a batch");
+                    assert_eq!(found, sums(&entries, per_call));
+                }
             }
         }
-        let rope = encode_batch(entries.iter(), Compression::None).expect("it can be encoded");
-        let cut = Bytes::from(rope.concat()).slice(3..);
-        assert!(sums_of_batch(&"b".into(), &vec![cut]).is_err());
+    }
+
+    #[test]
+    fn what_is_no_batch_of_such_calls_is_refused() {
+        let rope = encode_batch(entries(100, 12).iter(), Compression::None).expect("it is encoded");
+        let refused = |rope: &Rope, entry_size: usize, entries: usize| {
+            CallShape { entry_size, entries }.sums_of_batch(&"b".into(), rope).is_err()
+        };
+        assert!(!refused(&rope, 100, 4));
+        assert!(refused(&rope, 100, 5) && refused(&rope, 99, 4));
+        let whole = Bytes::from(rope.concat());
+        assert!(refused(&vec![whole.slice(3..)], 100, 4));
+        assert!(refused(&vec![whole.slice(4 * 104..)], 100, 4));
     }
 
     #[tokio::test]
     async fn only_the_latest_batches_are_kept() {
-        let store = RecentStore::new(Arc::new(MemoryStore::new("x")), "m".into(), 100);
+        let calls = CallShape { entry_size: 30, entries: 1 };
+        let store = RecentStore::new(Arc::new(MemoryStore::new("x")), "m".into(), 100, calls);
         for number in 0..5_u8 {
             let entries = [Bytes::from(vec![number; 30])];
             let rope = encode_batch(entries.iter(), Compression::None).expect("it can be encoded");
             let key = Location::from(format!("{number}.batch"));
             store.write(&key, rope, Condition::Absent).await.expect("it writes");
-            assert_eq!(store.sums(&key), Some(sums(&entries)));
+            assert_eq!(store.sums(&key), Some(sums(&entries, 1)));
         }
         let kept: Vec<_> = (0..5)
             .filter(|number| store.is_kept(&Location::from(format!("{number}.batch"))))
@@ -253,9 +319,7 @@ mod tests {
         assert_eq!(gone, ReadOutcome::Missing);
         assert_eq!(store.sums(&"2.batch".into()).expect("it was there").entries, 1);
         // The manifest is no batch.
-        store
-            .write(&"m".into(), vec![Bytes::from_static(b"abc")], Condition::Absent)
-            .await
-            .expect("it writes");
+        let manifest = vec![Bytes::from_static(b"abc")];
+        store.write(&"m".into(), manifest, Condition::Absent).await.expect("it writes");
     }
 }

@@ -60,7 +60,7 @@ pub(crate) struct Measured {
     pub(crate) rss_before_bytes: Option<u64>,
     pub(crate) dollars_per_month: BTreeMap<String, f64>,
     pub(crate) verified: Option<Verified>,
-    /// It ended before its time, because so much was durable and not consumed.
+    /// It ended before its time, at the limit of what may be durable and not consumed.
     pub(crate) ended_early: bool,
     /// Seconds since the first call, and the megabytes that were durable then.
     pub(crate) progress: Vec<(f64, f64)>,
@@ -226,7 +226,7 @@ fn rows(run: &Measured) -> Vec<(String, String)> {
         Compared::ByCount => format!("{} entries, by count", grouped(verified.found.entries)),
     });
     row("verified", verified);
-    row("ended early", run.ended_early.then(|| "too much was held".to_owned()));
+    row("ended early", run.ended_early.then(|| "at its limit of bytes".to_owned()));
     rows
 }
 

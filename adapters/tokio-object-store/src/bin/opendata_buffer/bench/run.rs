@@ -85,6 +85,7 @@ impl Plan<'_> {
                 consumer: Arc::clone(consumer),
                 course: Arc::clone(&course),
                 forget: self.place.is_memory().then(|| Arc::clone(&self.place.base)),
+                entries_per_call: self.payload.entries_per_call(),
                 stamped: self.stamped,
             };
             tokio::spawn(drain.run(written))

@@ -1,18 +1,20 @@
 //! What was sent and what came out, as sums that do not depend on the order.
 
+use bytes::Bytes;
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::exit::{Failure, Status};
 use crate::size::counted;
 
-/// How much of each entry goes into a sum.
+/// How much of what was sent goes into a sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Depth {
-    /// All of it.
+    /// Every byte.
     Whole,
-    /// Its length, its first eight bytes and its last: for what is looked at while time is taken.
-    Ends,
+    /// Of each call, the ends of its first entry and of its last: for what is looked at while time
+    /// is taken. A call's entries stay together.
+    Calls,
 }
 
 /// How many entries there are, how many bytes they have, and the sum of their hashes.
@@ -24,10 +26,28 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
-    pub(crate) fn add(&mut self, entry: &[u8], depth: Depth) {
+    /// Adds every byte of an entry.
+    pub(crate) fn add(&mut self, entry: &[u8]) {
         self.entries += 1;
         self.bytes += entry.len() as u64;
-        self.hash = self.hash.wrapping_add(hash(entry, depth));
+        self.hash = self.hash.wrapping_add(xxh3_64(entry));
+    }
+
+    /// Adds the ends of a call with so many entries and bytes.
+    pub(crate) fn add_call(&mut self, first: &[u8], last: &[u8], entries: u64, bytes: u64) {
+        self.entries += entries;
+        self.bytes += bytes;
+        self.hash = self.hash.wrapping_add(hash_of_call(first, last));
+    }
+
+    /// Adds entries by their calls, of which each has so many.
+    pub(crate) fn add_calls(&mut self, entries: &[Bytes], per_call: usize) {
+        for call in entries.chunks(per_call) {
+            if let (Some(first), Some(last)) = (call.first(), call.last()) {
+                let bytes: usize = call.iter().map(Bytes::len).sum();
+                self.add_call(first, last, call.len() as u64, bytes as u64);
+            }
+        }
     }
 
     pub(crate) fn merge(&mut self, other: Self) {
@@ -37,15 +57,21 @@ impl Sums {
     }
 }
 
-fn hash(entry: &[u8], depth: Depth) -> u64 {
-    match (depth, entry.first_chunk::<8>(), entry.last_chunk::<8>()) {
-        (Depth::Ends, Some(first), Some(last)) => {
+/// A hash of both ends of a call's first entry and of its last.
+pub(crate) fn hash_of_call(first: &[u8], last: &[u8]) -> u64 {
+    let one = ends(first).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed =
+        (one ^ (one >> 32) ^ ends(last).rotate_left(23)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed ^ (mixed >> 29)
+}
+
+fn ends(entry: &[u8]) -> u64 {
+    match (entry.first_chunk::<8>(), entry.last_chunk::<8>()) {
+        (Some(first), Some(last)) => {
             let (first, last) = (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
-            let mixed = first ^ last.rotate_left(29) ^ (entry.len() as u64).rotate_left(47);
-            let mixed = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            mixed ^ (mixed >> 32)
+            first ^ last.rotate_left(29) ^ (entry.len() as u64).rotate_left(47)
         }
-        (Depth::Ends | Depth::Whole, _, _) => xxh3_64(entry),
+        (None, _) | (_, None) => xxh3_64(entry),
     }
 }
 
@@ -102,13 +128,21 @@ impl Expected {
 mod tests {
     use super::*;
 
+    const PER_CALL: usize = 4;
+
     fn entries() -> Vec<Vec<u8>> {
         (0..100_u64).map(|number| [&number.to_le_bytes()[..], &[7; 20]].concat()).collect()
     }
 
     fn sums(depth: Depth, entries: &[Vec<u8>]) -> Sums {
         let mut sums = Sums::default();
-        entries.iter().for_each(|entry| sums.add(entry, depth));
+        match depth {
+            Depth::Whole => entries.iter().for_each(|entry| sums.add(entry)),
+            Depth::Calls => {
+                let entries: Vec<_> = entries.iter().cloned().map(Bytes::from).collect();
+                sums.add_calls(&entries, PER_CALL);
+            }
+        }
         sums
     }
 
@@ -119,7 +153,7 @@ mod tests {
 
     #[track_caller]
     fn assert_differs(found: &[Vec<u8>], what: &str) {
-        for depth in [Depth::Whole, Depth::Ends] {
+        for depth in [Depth::Whole, Depth::Calls] {
             let failure = compare(depth, found, &[]).expect_err(what);
             assert_eq!(failure.status, Status::Differs);
             assert!(format!("{failure:?}").contains(what), "{failure:?}");
@@ -127,32 +161,35 @@ mod tests {
     }
 
     #[test]
-    fn the_order_does_not_matter_and_everything_else_does() {
-        let mut found = entries();
-        found.reverse();
-        for depth in [Depth::Whole, Depth::Ends] {
-            assert_eq!(compare(depth, &found, &[]).expect("it is the same"), Compared::ByHash);
+    fn the_order_of_calls_does_not_matter_and_everything_else_does() {
+        let all = entries();
+        let calls: Vec<_> = all.chunks(PER_CALL).collect();
+        let reversed: Vec<_> = calls.iter().rev().copied().flatten().cloned().collect();
+        for depth in [Depth::Whole, Depth::Calls] {
+            assert_eq!(compare(depth, &reversed, &[]).expect("it is the same"), Compared::ByHash);
         }
-        let lost = found.pop().expect("there are many");
-        assert_differs(&found, "entries were lost");
-        found.push(found[0].clone());
-        assert_differs(&found, "other entries came out");
-        found.push(lost);
-        assert_differs(&found, "more often than once");
+        assert_differs(&all[1..], "entries were lost");
+        assert_differs(&calls[1..].concat(), "entries were lost");
+        let repeated = [&calls[1..], &calls[1..2]].concat().concat();
+        assert_differs(&repeated, "other entries came out");
+        assert_differs(&[&all[..], calls[0]].concat(), "more often than once");
     }
 
     #[test]
     fn a_changed_byte_is_found_as_deep_as_one_looks() {
-        let changed = |at: usize| {
+        let changed = |entry: usize, at: usize| {
             let mut found = entries();
-            found[50][at] ^= 1;
+            found[entry][at] ^= 1;
             found
         };
-        assert_differs(&changed(0), "other entries came out");
-        assert_differs(&changed(27), "other entries came out");
-        assert!(compare(Depth::Whole, &changed(12), &[]).is_err());
+        for entry in [48, 51] {
+            assert_differs(&changed(entry, 0), "other entries came out");
+            assert_differs(&changed(entry, 27), "other entries came out");
+            assert!(compare(Depth::Whole, &changed(entry, 12), &[]).is_err());
+        }
+        assert!(compare(Depth::Whole, &changed(49, 0), &[]).is_err());
         let mut longer = entries();
-        longer[3].insert(14, 7);
+        longer[2].insert(14, 7);
         assert_differs(&longer, "other entries came out");
     }
 

@@ -16,14 +16,14 @@ use super::payload::Payload;
 use super::place::Place;
 use super::recent::RecentStore;
 use super::report::Verified;
-use super::sums::{Compared, Depth, Expected, Sums};
+use super::sums::{Compared, Depth, Expected, Sums, hash_of_call};
 
-/// What must be in the queue after these calls. Each entry is shown as well.
-pub(crate) fn expected(
+/// What must be in the queue after these calls. Each durable or unknown call is shown as well.
+fn expected(
     payload: &Payload,
     called: &[Called],
     depth: Depth,
-    mut show: impl FnMut(&'static [u8]),
+    mut show: impl FnMut(usize, u64),
 ) -> Expected {
     let mut expected = Expected::default();
     for task in called {
@@ -33,10 +33,13 @@ pub(crate) fn expected(
                 Fate::Unknown => &mut expected.unknown,
                 Fate::NotDelivered => continue,
             };
-            for entry in payload.entries(task.number, call) {
-                sums.add(entry, depth);
-                show(entry);
+            match depth {
+                Depth::Whole => {
+                    payload.entries(task.number, call).for_each(|entry| sums.add(entry));
+                }
+                Depth::Calls => payload.add_call_to(sums, task.number, call),
             }
+            show(task.number, call);
         }
     }
     expected
@@ -49,8 +52,8 @@ pub(crate) async fn whole(
     called: &[Called],
 ) -> Result<Verified, Failure> {
     let mut found = Sums::default();
-    read(place, None, |entry| found.add(&entry, Depth::Whole)).await?;
-    let expected = expected(payload, called, Depth::Whole, |_| {});
+    read(place, None, |entries| entries.iter().for_each(|entry| found.add(entry))).await?;
+    let expected = expected(payload, called, Depth::Whole, |_, _| {});
     Ok(Verified { compared: expected.compare(&found)?, found })
 }
 
@@ -77,9 +80,15 @@ pub(crate) async fn recent(
     }
     let mut kept = Kept::default();
     if last_dropped.is_none_or(|last| last + 1 < manifest.next_sequence().0) {
-        read(place, last_dropped, |entry| kept.add(entry)).await?;
+        let per_call = payload.entries_per_call();
+        read(place, last_dropped, |entries| {
+            entries.chunks(per_call).for_each(|call| kept.add(call.to_vec()));
+        })
+        .await?;
     }
-    let expected = expected(payload, called, Depth::Ends, |entry| kept.find(entry));
+    let expected = expected(payload, called, Depth::Calls, |producer, call| {
+        kept.find(&payload.entries(producer, call).collect::<Vec<_>>());
+    });
     let compared = expected.compare(&found)?;
     kept.finish()?;
     Ok(Verified { compared, found })
@@ -97,7 +106,7 @@ pub(crate) async fn drained(
         let left = counted(left, "batch is", "batches are");
         return Err(differs(format!("{left} still listed that were acknowledged")));
     }
-    let expected = expected(payload, called, Depth::Ends, |_| {});
+    let expected = expected(payload, called, Depth::Calls, |_, _| {});
     let compared: Compared = expected.compare(&found)?;
     Ok(Verified { compared, found })
 }
@@ -106,40 +115,37 @@ fn differs(message: String) -> Failure {
     Failure::new(Status::Differs, message)
 }
 
-/// Entries that are there whole, until they were found among those that were sent.
+/// Calls whose entries are there whole, until they were found among those that were made.
 #[derive(Default)]
 struct Kept {
     /// By their ends.
-    entries: HashMap<u64, Vec<Bytes>>,
+    calls: HashMap<u64, Vec<Vec<Bytes>>>,
 }
 
 impl Kept {
-    fn add(&mut self, entry: Bytes) {
-        self.entries.entry(Self::key(&entry)).or_default().push(entry);
-    }
-
-    /// An entry that was sent.
-    fn find(&mut self, sent: &[u8]) {
-        if let Some(kept) = self.entries.get_mut(&Self::key(sent))
-            && let Some(at) = kept.iter().position(|entry| *entry == sent)
-        {
-            kept.swap_remove(at);
+    fn add(&mut self, call: Vec<Bytes>) {
+        if let (Some(first), Some(last)) = (call.first(), call.last()) {
+            self.calls.entry(hash_of_call(first, last)).or_default().push(call);
         }
     }
 
-    fn key(entry: &[u8]) -> u64 {
-        let mut sums = Sums::default();
-        sums.add(entry, Depth::Ends);
-        sums.hash
+    /// A call that was made.
+    fn find(&mut self, made: &[&[u8]]) {
+        if let (Some(first), Some(last)) = (made.first(), made.last())
+            && let Some(calls) = self.calls.get_mut(&hash_of_call(first, last))
+            && let Some(at) = calls.iter().position(|call| *call == made)
+        {
+            calls.swap_remove(at);
+        }
     }
 
     fn finish(self) -> Result<(), Failure> {
-        let left: usize = self.entries.values().map(Vec::len).sum();
+        let left: usize = self.calls.values().map(Vec::len).sum();
         if left == 0 {
             return Ok(());
         }
-        let left = counted(left as u64, "entry was", "entries were");
-        Err(differs(format!("{left} read back that nobody sent so")))
+        let left = counted(left as u64, "call was", "calls were");
+        Err(differs(format!("{left} read back that nobody made so")))
     }
 }
 
@@ -160,14 +166,14 @@ pub(crate) async fn read_manifest(place: &Place) -> Result<Manifest, Failure> {
 pub(crate) async fn read(
     place: &Place,
     after: Option<u64>,
-    mut take: impl FnMut(Bytes),
+    mut take: impl FnMut(&[Bytes]),
 ) -> Result<(), Failure> {
     let config = ConsumerConfig { gc_enabled: false, ..ConsumerConfig::default() };
     let config = place.consumer_config(config);
     let consumer = Consumer::with_store(config, Arc::clone(&place.base), Arc::new(SystemClock))?;
     consumer.initialize_with(Resume::after(after)).await?;
     while let Some(batch) = consumer.next_batch().await? {
-        batch.entries.into_iter().for_each(&mut take);
+        take(&batch.entries);
     }
     consumer.close().await?;
     Ok(())
@@ -179,21 +185,21 @@ mod tests {
 
     #[test]
     fn what_is_kept_must_have_been_sent_byte_for_byte() {
-        let entry = |middle: u8| Bytes::from([&[1; 8][..], &[middle; 8], &[2; 8]].concat());
-        let mut kept = Kept::default();
-        kept.add(entry(5));
-        kept.add(entry(6));
+        let entry = |middle: u8| [&[1; 8][..], &[middle; 8], &[2; 8]].concat();
+        let kept = || {
+            let mut kept = Kept::default();
+            for middle in [5, 6] {
+                kept.add(vec![entry(1).into(), entry(middle).into(), entry(2).into()]);
+            }
+            kept
+        };
+        let find = |kept: &mut Kept, middle: u8| kept.find(&[&entry(1), &entry(middle), &entry(2)]);
         // The ends are the same, and what lies between is not.
-        for sent in [5, 5, 7] {
-            kept.find(&entry(sent));
-        }
-        assert!(kept.finish().is_err());
-        let mut kept = Kept::default();
-        kept.add(entry(5));
-        kept.add(entry(6));
-        for sent in [6, 7, 5] {
-            kept.find(&entry(sent));
-        }
-        assert!(kept.finish().is_ok());
+        let mut wrong = kept();
+        [5, 5, 7].into_iter().for_each(|middle| find(&mut wrong, middle));
+        assert!(wrong.finish().is_err());
+        let mut right = kept();
+        [6, 7, 5].into_iter().for_each(|middle| find(&mut right, middle));
+        assert!(right.finish().is_ok());
     }
 }
