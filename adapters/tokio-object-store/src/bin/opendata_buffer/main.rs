@@ -55,7 +55,7 @@ enum Command {
     Doctor(doctor::Options),
     /// Measures how fast queues are, over a real store or a simulated one
     #[command(subcommand)]
-    Bench(bench::Command),
+    Bench(Box<bench::Command>),
 }
 
 const EXIT_CODES: &str = "\
