@@ -72,6 +72,21 @@ pub(crate) enum Fate {
 }
 
 impl Called {
+    /// So many calls of the first producer, all of them durable.
+    #[cfg(test)]
+    pub(crate) fn durable(calls: u64) -> Self {
+        Self {
+            number: 0,
+            first: 0,
+            step: 1,
+            calls,
+            failed: Vec::new(),
+            latency: course::histogram(),
+            measured_calls: 0,
+            failure: None,
+        }
+    }
+
     /// Each call's number, and what became of it.
     pub(crate) fn fates(&self) -> impl Iterator<Item = (u64, Fate)> + '_ {
         let mut failed = self.failed.iter().peekable();
@@ -299,14 +314,10 @@ mod tests {
     fn every_call_has_its_number_and_its_fate() {
         let failed = |from, count, unknown| Failed { from, count, unknown };
         let called = Called {
-            number: 0,
             first: 1,
             step: 3,
-            calls: 6,
             failed: vec![failed(1, 2, false), failed(3, 1, true)],
-            latency: course::histogram(),
-            measured_calls: 0,
-            failure: None,
+            ..Called::durable(6)
         };
         let expected = [
             (1, Fate::Durable),

@@ -10,8 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use buffer::buffer_core::format::decode_batch;
 use buffer::buffer_core::{
-    Condition, ListCursor, ListPage, Location, ReadOutcome, Rope, StoreErrorKind, Version,
-    WriteOutcome, rope_len,
+    Condition, ListCursor, ListPage, Location, ReadOutcome, Rope, Version, WriteOutcome, rope_len,
 };
 use buffer::{BoxFuture, Store, StoreFailure};
 
@@ -41,9 +40,12 @@ pub(crate) struct CallShape {
     pub(crate) entries: usize,
 }
 
+/// What a batch's calls sum up to, or what is wrong with it.
+pub(crate) type SummedUp = Result<Sums, String>;
+
 #[derive(Debug, Default)]
 struct Taken {
-    sums: HashMap<Location, Sums>,
+    sums: HashMap<Location, SummedUp>,
     kept: VecDeque<(Location, usize)>,
     kept_bytes: usize,
 }
@@ -59,8 +61,8 @@ impl RecentStore {
     }
 
     /// What a batch's calls sum up to; `None` if there never was such a batch.
-    pub(crate) fn sums(&self, location: &Location) -> Option<Sums> {
-        self.taken().sums.get(location).copied()
+    pub(crate) fn sums(&self, location: &Location) -> Option<SummedUp> {
+        self.taken().sums.get(location).cloned()
     }
 
     /// Whether a batch is there whole.
@@ -69,7 +71,7 @@ impl RecentStore {
     }
 
     /// Notes a batch that was written; what it pushes out is to be deleted.
-    fn note(&self, location: Location, sums: Sums, len: usize) -> Vec<Location> {
+    fn note(&self, location: Location, sums: SummedUp, len: usize) -> Vec<Location> {
         let mut taken = self.taken();
         taken.sums.insert(location.clone(), sums);
         taken.kept.push_back((location, len));
@@ -102,7 +104,7 @@ impl Store for RecentStore {
         let location = location.clone();
         Box::pin(async move {
             let len = rope_len(&payload);
-            let sums = self.calls.sums_of_batch(&location, &payload)?;
+            let sums = self.calls.sums_of_batch(&location, &payload);
             // A body that would go at once is not kept in the first place.
             let body = if len > self.limit { Rope::new() } else { payload };
             let outcome = self.inner.write(&location, body, condition).await?;
@@ -149,19 +151,17 @@ impl CallShape {
     /// What a batch's calls sum up to.
     ///
     /// Hardly more than a thousandth of it is looked at: this happens while time is taken.
-    fn sums_of_batch(self, location: &Location, payload: &Rope) -> Result<Sums, StoreFailure> {
-        let corrupt = |what: &dyn fmt::Display| {
-            StoreFailure::new(StoreErrorKind::Refused, format!("{location} is no batch: {what}"))
-        };
+    fn sums_of_batch(self, location: &Location, payload: &Rope) -> SummedUp {
         if is_compressed(payload) {
             let joined = payload.concat().into();
             let entries = decode_batch(location, &joined, usize::MAX);
             let mut sums = Sums::default();
-            sums.add_calls(&entries.map_err(|error| corrupt(&error))?, self.entries);
+            sums.add_calls(&entries.map_err(|error| error.to_string())?, self.entries);
             return Ok(sums);
         }
         let mut reader = RopeReader { rope: payload, piece: 0, at: 0 };
-        self.sums(&mut reader, rope_len(payload)).map_err(|what| corrupt(&what))
+        self.sums(&mut reader, rope_len(payload))
+            .map_err(|what| format!("{location} is no batch of whole calls: {what}"))
     }
 
     fn sums(self, reader: &mut RopeReader<'_>, len: usize) -> Result<Sums, &'static str> {
@@ -309,7 +309,7 @@ mod tests {
             let rope = encode_batch(entries.iter(), Compression::None).expect("it can be encoded");
             let key = Location::from(format!("{number}.batch"));
             store.write(&key, rope, Condition::Absent).await.expect("it writes");
-            assert_eq!(store.sums(&key), Some(sums(&entries, 1)));
+            assert_eq!(store.sums(&key), Some(Ok(sums(&entries, 1))));
         }
         let kept: Vec<_> = (0..5)
             .filter(|number| store.is_kept(&Location::from(format!("{number}.batch"))))
@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(kept, [3, 4]);
         let gone = store.read(&"2.batch".into(), None).await.expect("it answers");
         assert_eq!(gone, ReadOutcome::Missing);
-        assert_eq!(store.sums(&"2.batch".into()).expect("it was there").entries, 1);
+        assert!(store.sums(&"2.batch".into()).is_some_and(|sums| sums.is_ok()));
         // The manifest is no batch.
         let manifest = vec![Bytes::from_static(b"abc")];
         store.write(&"m".into(), manifest, Condition::Absent).await.expect("it writes");

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::exit::Failure;
-use crate::size::grouped;
+use crate::size::{counted, grouped};
 
 use super::meter::Memory;
 use super::options::Output;
@@ -119,6 +119,8 @@ impl Report {
     }
 
     /// Prints what was measured, and draws it, as it was asked for.
+    ///
+    /// Fails if calls did: what was measured is of a store in trouble then.
     pub(crate) fn publish(&self, output: &Output) -> Result<(), Failure> {
         if let Some(path) = &output.plot {
             let name = path.display();
@@ -131,7 +133,14 @@ impl Report {
         } else {
             print!("{}", self.table());
         }
-        Ok(())
+        match self.runs.iter().map(|run| &run.whole).find(|whole| whole.failed_calls > 0) {
+            None => Ok(()),
+            Some(Whole { failed_calls, failure, .. }) => Err(Failure::failed(format!(
+                "{} failed: {}",
+                counted(*failed_calls, "call", "calls"),
+                failure.as_deref().unwrap_or("nobody knows why"),
+            ))),
+        }
     }
 
     /// What was measured by lines, each run in a column.

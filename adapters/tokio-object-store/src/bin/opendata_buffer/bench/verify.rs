@@ -76,7 +76,7 @@ pub(crate) async fn recent(
         if !seen.insert(location.clone()) {
             return Err(differs(format!("{location} is listed twice")));
         }
-        found.merge(sums);
+        found.merge(sums.map_err(differs)?);
     }
     let mut kept = Kept::default();
     if last_dropped.is_none_or(|last| last + 1 < manifest.next_sequence().0) {
@@ -181,7 +181,148 @@ pub(crate) async fn read(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use buffer::buffer_core::format::{Compression, NewEntry, decode_batch, encode_batch};
+    use buffer::buffer_core::{Condition, Location};
+    use buffer::{Producer, ProducerConfig};
+    use clap::Parser;
+
     use super::*;
+    use crate::bench::options::Where;
+    use crate::bench::payload::{Kind, block};
+    use crate::bench::recent::CallShape;
+
+    const CALLS: u64 = 6;
+    const SHAPE: CallShape = CallShape { entry_size: 100, entries: 3 };
+
+    #[derive(Parser)]
+    struct Asked {
+        #[command(flatten)]
+        place: Where,
+    }
+
+    /// A queue in memory that batches of two calls each were written to.
+    struct Written {
+        place: Place,
+        store: Arc<RecentStore>,
+        payload: Payload,
+        called: [Called; 1],
+    }
+
+    impl Written {
+        async fn new() -> Self {
+            let asked = Asked::parse_from(["bench"]).place;
+            let mut store = None;
+            let place = Place::open(&asked, Duration::ZERO, |base, _, manifest| {
+                let recent = Arc::new(RecentStore::new(base, manifest, 1 << 20, SHAPE));
+                store = Some(Arc::clone(&recent));
+                recent
+            });
+            let place = place.expect("memory opens");
+            let payload = Payload::new(block(Kind::Random, 3), 100, 3, 1).expect("it fits");
+            let config = place.producer_config(ProducerConfig::default());
+            let producer = Producer::with_store(config, place.measured(), Arc::new(SystemClock));
+            let producer = producer.expect("the configuration is sound");
+            for call in 0..CALLS {
+                let produced = producer.produce(payload.call(0, call), Bytes::new()).await;
+                produced.expect("there is room");
+                if call % 2 == 1 {
+                    producer.flush().await.expect("memory does not fail");
+                }
+            }
+            producer.close().await.expect("memory does not fail");
+            let store = store.expect("it was dressed");
+            Self { place, store, payload, called: [Called::durable(CALLS)] }
+        }
+
+        /// How both comparisons end: of what is read back, and of what was summed up as well.
+        async fn compare(&self) -> [Option<Status>; 2] {
+            let whole = whole(&self.place, &self.payload, &self.called).await;
+            let recent = recent(&self.place, &self.store, &self.payload, &self.called).await;
+            [whole, recent].map(|compared| match compared {
+                Ok(Verified { compared, found }) => {
+                    assert_eq!((compared, found.entries), (Compared::ByHash, CALLS * 3));
+                    None
+                }
+                Err(failure) => Some(failure.status),
+            })
+        }
+
+        async fn batch(&self, index: usize) -> Location {
+            let manifest = read_manifest(&self.place).await.expect("it is there");
+            let mut locations = manifest.locations_from(Sequence(0)).map(|(_, location)| location);
+            locations.nth(index).expect("there are three")
+        }
+
+        /// Writes a batch anew, behind everybody's back.
+        async fn change(&self, index: usize, change: impl FnOnce(&mut Vec<Bytes>)) {
+            let (location, base) = (self.batch(index).await, &self.place.base);
+            let read = base.read(&location, None).await.expect("memory does not fail");
+            let ReadOutcome::Found(object) = read else { panic!("{location} is not there") };
+            let mut entries = decode_batch(&location, &object.bytes, 1 << 20).expect("it is sound");
+            change(&mut entries);
+            let rope = encode_batch(entries.iter(), Compression::None).expect("it is encoded");
+            for result in base.delete(vec![location.clone()]).await {
+                result.expect("memory does not fail");
+            }
+            base.write(&location, rope, Condition::Absent).await.expect("memory does not fail");
+        }
+
+        async fn change_manifest(&self, change: impl FnOnce(Manifest) -> Manifest) {
+            let key = self.place.manifest();
+            let read = self.place.base.read(&key, None).await.expect("memory does not fail");
+            let ReadOutcome::Found(object) = read else { panic!("there is a manifest") };
+            let manifest = Manifest::parse(&key, object.bytes).expect("it is sound");
+            let (rope, at) = (change(manifest).to_rope(), Condition::Version(object.version));
+            self.place.base.write(&key, rope, at).await.expect("memory does not fail");
+        }
+    }
+
+    const DIFFERS: Option<Status> = Some(Status::Differs);
+
+    #[tokio::test]
+    async fn what_was_written_compares() {
+        assert_eq!(Written::new().await.compare().await, [None, None]);
+    }
+
+    #[tokio::test]
+    async fn a_byte_that_changed_in_the_store_is_found() {
+        let written = Written::new().await;
+        written
+            .change(1, |entries| {
+                let mut entry = entries[1].to_vec();
+                entry[50] ^= 1;
+                entries[1] = entry.into();
+            })
+            .await;
+        assert_eq!(written.compare().await, [DIFFERS, DIFFERS]);
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_is_listed_no_more_is_missed() {
+        let written = Written::new().await;
+        written.change_manifest(|manifest| manifest.without_before(Sequence(1))).await;
+        assert_eq!(written.compare().await, [DIFFERS, DIFFERS]);
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_is_listed_twice_is_found() {
+        let written = Written::new().await;
+        let location = written.batch(0).await;
+        let entry = NewEntry { location: &location, metadata: &[] };
+        let again = |manifest: Manifest| manifest.append(&[entry]).expect("there is room");
+        written.change_manifest(again).await;
+        // A consumer drops the repetition: what it reads is right.
+        assert_eq!(written.compare().await, [None, DIFFERS]);
+    }
+
+    #[tokio::test]
+    async fn an_entry_that_was_lost_is_missed() {
+        let written = Written::new().await;
+        written.change(2, |entries| drop(entries.pop())).await;
+        assert_eq!(written.compare().await, [DIFFERS, DIFFERS]);
+    }
 
     #[test]
     fn what_is_kept_must_have_been_sent_byte_for_byte() {
