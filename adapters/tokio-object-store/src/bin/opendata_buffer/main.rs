@@ -2,6 +2,7 @@
 //!
 //! Standard output carries data and nothing else; the exit code says how it ended.
 
+mod bench;
 mod consume;
 mod demo;
 mod doctor;
@@ -21,6 +22,12 @@ use tracing_subscriber::EnvFilter;
 
 use crate::exit::{Failure, Outcome};
 use crate::interrupt::Interrupt;
+
+// Batches are megabytes that come and go: the C library's allocator gives them back to the
+// operating system each time, and gets them as pages that have to be zeroed again.
+#[cfg(feature = "cli")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Looks into a buffer's queue, fills it and empties it.
 #[derive(Debug, Parser)]
@@ -46,6 +53,9 @@ enum Command {
     Demo(demo::Options),
     /// Tries what a queue needs of its store, times it, and says which flush interval fits
     Doctor(doctor::Options),
+    /// Measures how fast queues are, over a real store or a simulated one
+    #[command(subcommand)]
+    Bench(Box<bench::Command>),
 }
 
 const EXIT_CODES: &str = "\
@@ -67,6 +77,7 @@ fn main() -> ExitCode {
         Command::Consume(options) => on_runtime(async |stop| consume::run(options, stop).await),
         Command::Demo(options) => on_runtime(async |stop| demo::run(options, stop).await),
         Command::Doctor(options) => on_runtime(async |stop| doctor::run(options, stop).await),
+        Command::Bench(command) => on_runtime(async |stop| bench::run(command, stop).await),
     };
     let code = exit::report(outcome);
     // A thread may still hang in a read of standard input; returning would wait for nothing else.
