@@ -10,7 +10,7 @@ use buffer_driver::buffer_core::{
     Condition, ListCursor, ListPage, ListedObject, Location, Object, ReadOutcome, Rope,
     StoreErrorKind, UnixMillis, Version, WriteOutcome,
 };
-use buffer_driver::{BoxFuture, ConfigError, ListStream, Listings, Store, StoreFailure};
+use buffer_driver::{ConfigError, ListStream, Listings, StoreClient, StoreFailure, unquoted_e_tag};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use opendal::options::ListOptions;
 use opendal::raw::normalize_path;
@@ -91,105 +91,22 @@ impl OpendalStore {
         Self { unquoted_e_tags: true, ..self }
     }
 
-    async fn put(
-        &self,
-        location: Location,
-        payload: Rope,
-        condition: Condition,
-    ) -> Result<WriteOutcome, StoreFailure> {
-        let key = key(&location)?;
-        // OpenDAL takes an empty piece for the end of a body.
-        let pieces: Rope = payload.into_iter().filter(|piece| !piece.is_empty()).collect();
-        // However many pieces it has, a payload that is given at once is one request: never a
-        // multipart upload.
-        let write = self.operator.write_with(key, Buffer::from(pieces));
-        let swaps = matches!(condition, Condition::Version(_));
-        let write = match condition {
-            Condition::Absent => write.if_not_exists(true),
-            Condition::Version(version) => write.if_not_changed(&self.metadata_of(&version)),
-        };
-        match write.await {
-            Ok(stored) => match self.version_of(&stored) {
-                Some(version) => Ok(WriteOutcome::Stored(version)),
-                None => Err(StoreFailure::new(
-                    StoreErrorKind::Unsupported,
-                    "the store names no version of what it wrote",
-                )),
-            },
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::ConditionNotMatch | ErrorKind::AlreadyExists
-                ) =>
-            {
-                Ok(WriteOutcome::Conflict)
-            }
-            // Some stores answer so when the object that was to be replaced is gone.
-            Err(error) if swaps && error.kind() == ErrorKind::NotFound => {
-                Ok(WriteOutcome::Conflict)
-            }
-            Err(error) => Err(failure(error)),
-        }
-    }
-
-    async fn get(
-        &self,
-        location: Location,
-        unless: Option<Version>,
-    ) -> Result<ReadOutcome, StoreFailure> {
-        let read = self.operator.reader_with(key(&location)?);
-        let read = match (&unless, self.versions) {
-            (Some(Version { e_tag: Some(e_tag), .. }), Versions::ETags { on_read: true }) => {
-                read.if_none_match(e_tag)
-            }
-            (Some(Version { generation: Some(generation), .. }), Versions::Generations) => {
-                read.if_version_not_match(generation)
-            }
-            _ => read,
-        };
-        // One request: its answer has the contents, and what `metadata` tells of them.
-        let result = async {
-            let reader = read.await?;
-            let contents = reader.read(..).await?;
-            Ok::<_, opendal::Error>((contents, reader.metadata().cloned()))
-        };
-        let (contents, metadata) = match result.await {
-            Ok(found) => found,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(ReadOutcome::Missing),
-            Err(error) if unless.is_some() && error.kind() == ErrorKind::ConditionNotMatch => {
-                return Ok(ReadOutcome::NotModified);
-            }
-            Err(error) => return Err(failure(error)),
-        };
-        let version = metadata.as_ref().and_then(|metadata| self.version_of(metadata));
-        let Some(version) = version else {
-            return Err(StoreFailure::new(
-                StoreErrorKind::Unsupported,
-                "the store names no version of what it read",
-            ));
-        };
-        if unless.is_some_and(|unless| unless == version) {
-            return Ok(ReadOutcome::NotModified);
-        }
-        let last_modified = metadata.as_ref().and_then(last_modified);
-        Ok(ReadOutcome::Found(Object { bytes: contents.to_bytes(), version, last_modified }))
-    }
-
-    /// The version that a state has for swaps, and nothing that does not count for them.
-    fn version_of(&self, metadata: &Metadata) -> Option<Version> {
-        match self.versions {
+    /// The version that a state has for swaps; none is what does not count for them.
+    fn version_of(&self, metadata: &Metadata) -> Result<Version, StoreFailure> {
+        let version = match self.versions {
             Versions::ETags { .. } => metadata.etag().map(Version::from_e_tag),
             Versions::Generations => metadata
                 .version()
                 .map(|version| Version { e_tag: None, generation: Some(version.into()) }),
-        }
+        };
+        version.ok_or_else(StoreFailure::without_version)
     }
 
     /// What OpenDAL makes its conditions of.
     fn metadata_of(&self, version: &Version) -> Metadata {
         let mut metadata = MetadataBuilder::unknown();
         if let Some(e_tag) = &version.e_tag {
-            metadata.etag(if self.unquoted_e_tags { e_tag.trim_matches('"') } else { e_tag });
+            metadata.etag(if self.unquoted_e_tags { unquoted_e_tag(e_tag) } else { e_tag });
         }
         if let Some(generation) = &version.generation {
             metadata.version(&**generation);
@@ -215,37 +132,85 @@ impl OpendalStore {
     }
 }
 
-impl Store for OpendalStore {
-    fn write(
+impl StoreClient for OpendalStore {
+    async fn put(
         &self,
-        location: &Location,
+        location: Location,
         payload: Rope,
         condition: Condition,
-    ) -> BoxFuture<'_, Result<WriteOutcome, StoreFailure>> {
-        Box::pin(self.put(location.clone(), payload, condition))
+    ) -> Result<WriteOutcome, StoreFailure> {
+        let key = key(&location)?;
+        // OpenDAL takes an empty piece for the end of a body.
+        let pieces: Rope = payload.into_iter().filter(|piece| !piece.is_empty()).collect();
+        // However many pieces it has, a payload that is given at once is one request: never a
+        // multipart upload.
+        let write = self.operator.write_with(key, Buffer::from(pieces));
+        let swaps = matches!(condition, Condition::Version(_));
+        let write = match condition {
+            Condition::Absent => write.if_not_exists(true),
+            Condition::Version(version) => write.if_not_changed(&self.metadata_of(&version)),
+        };
+        match write.await {
+            Ok(stored) => self.version_of(&stored).map(WriteOutcome::Stored),
+            Err(error) => match error.kind() {
+                ErrorKind::ConditionNotMatch | ErrorKind::AlreadyExists => {
+                    Ok(WriteOutcome::Conflict)
+                }
+                // Some stores answer so when the object that was to be replaced is gone.
+                ErrorKind::NotFound if swaps => Ok(WriteOutcome::Conflict),
+                _ => Err(failure(error)),
+            },
+        }
     }
 
-    fn read(
+    async fn get(
         &self,
-        location: &Location,
+        location: Location,
         unless: Option<Version>,
-    ) -> BoxFuture<'_, Result<ReadOutcome, StoreFailure>> {
-        Box::pin(self.get(location.clone(), unless))
+    ) -> Result<ReadOutcome, StoreFailure> {
+        let read = self.operator.reader_with(key(&location)?);
+        let read = match (&unless, self.versions) {
+            (Some(Version { e_tag: Some(e_tag), .. }), Versions::ETags { on_read: true }) => {
+                read.if_none_match(e_tag)
+            }
+            (Some(Version { generation: Some(generation), .. }), Versions::Generations) => {
+                read.if_version_not_match(generation)
+            }
+            _ => read,
+        };
+        // One request: its answer has the contents, and what `metadata` tells of them.
+        let result = async {
+            let reader = read.await?;
+            let contents = reader.read(..).await?;
+            Ok::<_, opendal::Error>((contents, reader.metadata().cloned()))
+        };
+        let (contents, metadata) = match result.await {
+            Ok((contents, Some(metadata))) => (contents, metadata),
+            Ok((_, None)) => return Err(StoreFailure::without_version()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(ReadOutcome::Missing),
+            Err(error) if unless.is_some() && error.kind() == ErrorKind::ConditionNotMatch => {
+                return Ok(ReadOutcome::NotModified);
+            }
+            Err(error) => return Err(failure(error)),
+        };
+        let version = self.version_of(&metadata)?;
+        if unless.is_some_and(|unless| unless == version) {
+            return Ok(ReadOutcome::NotModified);
+        }
+        let last_modified = last_modified(&metadata);
+        Ok(ReadOutcome::Found(Object { bytes: contents.to_bytes(), version, last_modified }))
     }
 
-    fn list(
+    async fn page(
         &self,
-        prefix: &Location,
+        prefix: Location,
         after: Option<ListCursor>,
-    ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
-        let prefix = prefix.clone();
-        Box::pin(async move {
-            key(&prefix)?;
-            self.listings.page(after, |after| self.objects(&prefix, after)).await
-        })
+    ) -> Result<ListPage, StoreFailure> {
+        key(&prefix)?;
+        self.listings.page(after, |after| self.objects(&prefix, after)).await
     }
 
-    fn delete(&self, locations: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {
+    async fn remove(&self, locations: Vec<Location>) -> Vec<Result<(), StoreFailure>> {
         // One request for each key: OpenDAL's deleter of many says only of all together whether it
         // failed, and not every service that speaks S3 can delete many.
         let deletions = stream::iter(locations).map(async |location| {
@@ -255,21 +220,20 @@ impl Store for OpendalStore {
                 Ok(()) | Err(_) => Ok(()),
             }
         });
-        Box::pin(deletions.buffered(DELETIONS).collect())
+        deletions.buffered(DELETIONS).collect().await
     }
 }
 
 /// A location as OpenDAL takes it: as it is, or not at all. OpenDAL would tidy up some, and then
 /// what is written under one key is listed under another.
 fn key(location: &Location) -> Result<&str, StoreFailure> {
-    let invalid = |error| StoreFailure::new(StoreErrorKind::InvalidLocation, error);
-    location.validate().map_err(|error| invalid(error.to_string()))?;
+    location.validate()?;
     let key = location.as_str();
     if normalize_path(key) == key {
-        Ok(key)
-    } else {
-        Err(invalid(format!("{location:?} begins or ends with white space")))
+        return Ok(key);
     }
+    let reason = format!("{location:?} begins or ends with white space");
+    Err(StoreFailure::new(StoreErrorKind::InvalidLocation, reason))
 }
 
 fn last_modified(metadata: &Metadata) -> Option<UnixMillis> {
