@@ -15,12 +15,16 @@ pub(crate) fn open(cloud: &CloudStore) -> Result<Arc<dyn Store>, ConfigError> {
     let built = match cloud.provider() {
         #[cfg(feature = "aws")]
         Provider::S3 => s3(cloud),
+        #[cfg(not(feature = "aws"))]
+        Provider::S3 => return Err(ConfigError::missing_feature(cloud)),
         #[cfg(feature = "azure")]
         Provider::Azure => azure(cloud),
+        #[cfg(not(feature = "azure"))]
+        Provider::Azure => return Err(ConfigError::missing_feature(cloud)),
         #[cfg(feature = "gcp")]
         Provider::Gcs => gcs(cloud),
-        #[cfg(not(all(feature = "aws", feature = "azure", feature = "gcp")))]
-        _ => return Err(ConfigError::missing_feature(cloud)),
+        #[cfg(not(feature = "gcp"))]
+        Provider::Gcs => return Err(ConfigError::missing_feature(cloud)),
     };
     let operator = built
         .and_then(|operator| Ok(operator.with_context(http_context(&HttpOptions::default())?)));

@@ -152,14 +152,19 @@ impl StoreClient for OpendalStore {
         };
         match write.await {
             Ok(stored) => self.version_of(&stored).map(WriteOutcome::Stored),
-            Err(error) => match error.kind() {
-                ErrorKind::ConditionNotMatch | ErrorKind::AlreadyExists => {
-                    Ok(WriteOutcome::Conflict)
-                }
-                // Some stores answer so when the object that was to be replaced is gone.
-                ErrorKind::NotFound if swaps => Ok(WriteOutcome::Conflict),
-                _ => Err(failure(error)),
-            },
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::ConditionNotMatch | ErrorKind::AlreadyExists
+                ) =>
+            {
+                Ok(WriteOutcome::Conflict)
+            }
+            // Some stores answer so when the object that was to be replaced is gone.
+            Err(error) if swaps && error.kind() == ErrorKind::NotFound => {
+                Ok(WriteOutcome::Conflict)
+            }
+            Err(error) => Err(failure(error)),
         }
     }
 
