@@ -8,9 +8,9 @@ use buffer_core::{
     Condition, ListCursor, ListPage, Location, ReadOutcome, Rope, Version, WriteOutcome,
 };
 
+use crate::client::StoreClient;
 use crate::config::ConfigError;
 use crate::prefixed::PrefixedStore;
-use crate::runtime::BoxFuture;
 use crate::store::{Store, StoreFailure};
 use crate::store_url::{CloudStore, Secrets};
 
@@ -21,7 +21,7 @@ use crate::store_url::{CloudStore, Secrets};
 pub(crate) struct Bucket {
     store: Arc<dyn Store>,
     cloud: CloudStore,
-    secrets: Arc<Secrets>,
+    secrets: Secrets,
 }
 
 impl Bucket {
@@ -30,7 +30,7 @@ impl Bucket {
         cloud: CloudStore,
         open: impl FnOnce(&CloudStore) -> Result<Arc<dyn Store>, ConfigError>,
     ) -> Result<Self, ConfigError> {
-        let secrets = Arc::new(Secrets::of(&cloud));
+        let secrets = Secrets::of(&cloud);
         let mut whole = cloud.clone();
         let prefix = whole.take_prefix();
         let store = open(&whole).map_err(|error| hide_in_config_error(error, &secrets))?;
@@ -41,47 +41,40 @@ impl Bucket {
         Ok(Self { store, cloud, secrets })
     }
 
-    fn hiding<'a, T: 'a>(
-        &self,
-        request: BoxFuture<'a, Result<T, StoreFailure>>,
-    ) -> BoxFuture<'a, Result<T, StoreFailure>> {
-        let secrets = Arc::clone(&self.secrets);
-        Box::pin(async move { request.await.map_err(|failure| hide(failure, &secrets)) })
+    fn hiding<T>(&self, answer: Result<T, StoreFailure>) -> Result<T, StoreFailure> {
+        answer.map_err(|failure| hide(failure, &self.secrets))
     }
 }
 
-impl Store for Bucket {
-    fn write(
+impl StoreClient for Bucket {
+    async fn put(
         &self,
-        location: &Location,
+        location: Location,
         payload: Rope,
         condition: Condition,
-    ) -> BoxFuture<'_, Result<WriteOutcome, StoreFailure>> {
-        self.hiding(self.store.write(location, payload, condition))
+    ) -> Result<WriteOutcome, StoreFailure> {
+        self.hiding(self.store.write(&location, payload, condition).await)
     }
 
-    fn read(
+    async fn get(
         &self,
-        location: &Location,
+        location: Location,
         unless: Option<Version>,
-    ) -> BoxFuture<'_, Result<ReadOutcome, StoreFailure>> {
-        self.hiding(self.store.read(location, unless))
+    ) -> Result<ReadOutcome, StoreFailure> {
+        self.hiding(self.store.read(&location, unless).await)
     }
 
-    fn list(
+    async fn page(
         &self,
-        prefix: &Location,
+        prefix: Location,
         after: Option<ListCursor>,
-    ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
-        self.hiding(self.store.list(prefix, after))
+    ) -> Result<ListPage, StoreFailure> {
+        self.hiding(self.store.list(&prefix, after).await)
     }
 
-    fn delete(&self, locations: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {
-        let deleting = self.store.delete(locations);
-        Box::pin(async move {
-            let results = deleting.await.into_iter();
-            results.map(|result| result.map_err(|failure| hide(failure, &self.secrets))).collect()
-        })
+    async fn remove(&self, locations: Vec<Location>) -> Vec<Result<(), StoreFailure>> {
+        let results = self.store.delete(locations).await.into_iter();
+        results.map(|result| self.hiding(result)).collect()
     }
 }
 
@@ -168,34 +161,26 @@ mod tests {
         }
     }
 
-    impl Store for Gossip {
-        fn write(
+    impl StoreClient for Gossip {
+        async fn put(
             &self,
-            _: &Location,
+            _: Location,
             _: Rope,
             _: Condition,
-        ) -> BoxFuture<'_, Result<WriteOutcome, StoreFailure>> {
-            Box::pin(async { Err(self.failure()) })
+        ) -> Result<WriteOutcome, StoreFailure> {
+            Err(self.failure())
         }
 
-        fn read(
-            &self,
-            _: &Location,
-            _: Option<Version>,
-        ) -> BoxFuture<'_, Result<ReadOutcome, StoreFailure>> {
-            Box::pin(async { Err(self.failure()) })
+        async fn get(&self, _: Location, _: Option<Version>) -> Result<ReadOutcome, StoreFailure> {
+            Err(self.failure())
         }
 
-        fn list(
-            &self,
-            _: &Location,
-            _: Option<ListCursor>,
-        ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
-            Box::pin(async { Err(self.failure()) })
+        async fn page(&self, _: Location, _: Option<ListCursor>) -> Result<ListPage, StoreFailure> {
+            Err(self.failure())
         }
 
-        fn delete(&self, _: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {
-            Box::pin(async { vec![Err(self.failure())] })
+        async fn remove(&self, _: Vec<Location>) -> Vec<Result<(), StoreFailure>> {
+            vec![Err(self.failure())]
         }
     }
 

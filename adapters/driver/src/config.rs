@@ -1,12 +1,14 @@
 //! What users configure, as they write it: in code, or in a file through serde.
 
+use std::fmt;
 use std::time::Duration;
 
 use buffer_core as core;
 use buffer_core::Location;
 use serde::{Deserialize, Serialize};
 
-use crate::store_url::{StoreLocation, StoreOptions};
+use crate::store::StoreFailure;
+use crate::store_url::{CloudStore, StoreLocation, StoreOptions};
 
 /// How a batch's records are compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -282,6 +284,21 @@ pub enum ConfigError {
         /// What it said.
         source: core::StoreError,
     },
+}
+
+impl ConfigError {
+    /// A store that cannot be opened, and why.
+    pub fn cannot_open(store: impl fmt::Display, failure: StoreFailure) -> Self {
+        let store = store.to_string();
+        let source = failure.of(core::StoreOperation::Open, Location::from(store.as_str()));
+        Self::Open { store, source }
+    }
+
+    /// A build that leaves out what it takes to open this bucket: the feature of its provider.
+    #[must_use]
+    pub fn missing_feature(cloud: &CloudStore) -> Self {
+        Self::MissingFeature { store: cloud.to_string(), feature: cloud.provider().feature() }
+    }
 }
 
 /// Durations as `"100ms"`, or as whole milliseconds.

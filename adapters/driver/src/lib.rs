@@ -6,7 +6,7 @@
 //! | an adapter brings | which is |
 //! |---|---|
 //! | [`Runtime`] | to start tasks and blocking work, to sleep, and a monotonic clock |
-//! | [`Store`] | a conditional write, a conditional read, a listing and deletions, each sent once |
+//! | [`Store`], or [`StoreClient`] | a conditional write, a conditional read, a listing and deletions, each sent once |
 //! | [`Clock`] | the time of day, for stamps and names; [`SystemClock`] will do |
 //! | constructors | that make these from a configuration and call [`Producer::with_store`] and [`Consumer::with_store`] |
 //!
@@ -23,8 +23,10 @@
 //! of that name, with suites to run on it. The feature `measure` brings stores that are slow
 //! on purpose, and that count requests.
 
+mod answer;
 mod batch;
 mod bucket;
+mod client;
 mod codecs;
 mod config;
 mod consumer;
@@ -32,6 +34,7 @@ mod consumer;
 pub mod contract;
 mod engine;
 mod fetch;
+mod handle;
 mod host;
 mod listing;
 mod local;
@@ -46,6 +49,7 @@ mod runtime;
 mod store;
 mod store_url;
 
+pub use answer::{code_of_answer, kind_of_answer, unquoted_e_tag};
 pub use batch::{BatchDescriptor, ConsumedBatch, Resume, TakeOver};
 pub use buffer_core;
 pub use buffer_core::format::{FormatError, Metadata};
@@ -54,9 +58,11 @@ pub use buffer_core::{
     InitializeError, ManifestError, NextError, SkipError, StoreError, StoreErrorKind,
     StoreOperation, Submission, SubmitError,
 };
+pub use client::StoreClient;
 pub use config::{CompressionType, ConfigError, ConsumerConfig, ProducerConfig};
 pub use consumer::{Consumer, ConsumerStats};
 pub use fetch::{FetchError, FetchHandle};
+pub use handle::Handle;
 pub use listing::{ListStream, Listings};
 pub use local::{LocalDirectory, LocalFiles};
 pub use memory::MemoryStore;

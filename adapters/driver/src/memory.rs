@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::SystemTime;
 
 use buffer_core::{
-    Condition, ListCursor, ListPage, ListedObject, Location, Object, ReadOutcome, Rope,
-    StoreErrorKind, UnixMillis, Version, WriteOutcome, rope_len,
+    Condition, ListCursor, ListPage, ListedObject, Location, Object, ReadOutcome, Rope, UnixMillis,
+    Version, WriteOutcome, rope_len,
 };
 use bytes::{Bytes, BytesMut};
 
-use crate::runtime::BoxFuture;
-use crate::store::{Store, StoreFailure};
+use crate::client::StoreClient;
+use crate::store::StoreFailure;
 
 /// How many objects a page of a listing has at the most.
 const PAGE: usize = 1000;
@@ -71,14 +71,27 @@ impl MemoryStore {
         stores.insert(name.to_owned(), Arc::downgrade(&store));
         store
     }
+}
 
-    fn put(
+impl Stored {
+    fn bytes(&self) -> Bytes {
+        let mut pieces = lock(&self.pieces);
+        if pieces.len() != 1 {
+            let joined = join(mem::take(&mut *pieces));
+            pieces.push(joined);
+        }
+        pieces[0].clone()
+    }
+}
+
+impl StoreClient for MemoryStore {
+    async fn put(
         &self,
         location: Location,
         payload: Rope,
-        condition: &Condition,
+        condition: Condition,
     ) -> Result<WriteOutcome, StoreFailure> {
-        validate(&location)?;
+        location.validate()?;
         let written = now();
         // What is replaced is dropped after the lock is free: it may be large.
         let _replaced;
@@ -86,7 +99,7 @@ impl MemoryStore {
         let present = state.objects.get(&location);
         let holds = match condition {
             Condition::Absent => present.is_none(),
-            Condition::Version(version) => present.is_some_and(|it| it.version == *version),
+            Condition::Version(version) => present.is_some_and(|it| it.version == version),
         };
         if !holds {
             return Ok(WriteOutcome::Conflict);
@@ -99,28 +112,28 @@ impl MemoryStore {
         Ok(WriteOutcome::Stored(version))
     }
 
-    fn get(
+    async fn get(
         &self,
-        location: &Location,
-        unless: Option<&Version>,
+        location: Location,
+        unless: Option<Version>,
     ) -> Result<ReadOutcome, StoreFailure> {
-        validate(location)?;
-        let Some(stored) = lock(&self.state).objects.get(location).cloned() else {
+        location.validate()?;
+        let Some(stored) = lock(&self.state).objects.get(&location).cloned() else {
             return Ok(ReadOutcome::Missing);
         };
-        if unless.is_some_and(|unless| *unless == stored.version) {
+        if unless.is_some_and(|unless| unless == stored.version) {
             return Ok(ReadOutcome::NotModified);
         }
         let (version, last_modified) = (stored.version.clone(), Some(stored.written));
         Ok(ReadOutcome::Found(Object { bytes: stored.bytes(), version, last_modified }))
     }
 
-    fn page(
+    async fn page(
         &self,
-        prefix: &Location,
-        after: Option<&ListCursor>,
+        prefix: Location,
+        after: Option<ListCursor>,
     ) -> Result<ListPage, StoreFailure> {
-        validate(prefix)?;
+        prefix.validate()?;
         let below = format!("{prefix}/");
         let start = match after {
             Some(cursor) if *cursor.0 >= *below => Bound::Excluded(Location::new(&*cursor.0)),
@@ -146,56 +159,14 @@ impl MemoryStore {
         Ok(ListPage { objects, next })
     }
 
-    fn remove(&self, location: &Location) -> Result<(), StoreFailure> {
-        validate(location)?;
-        let removed = lock(&self.state).objects.remove(location);
-        drop(removed);
-        Ok(())
-    }
-}
-
-impl Stored {
-    fn bytes(&self) -> Bytes {
-        let mut pieces = lock(&self.pieces);
-        if pieces.len() != 1 {
-            let joined = join(mem::take(&mut *pieces));
-            pieces.push(joined);
-        }
-        pieces[0].clone()
-    }
-}
-
-impl Store for MemoryStore {
-    fn write(
-        &self,
-        location: &Location,
-        payload: Rope,
-        condition: Condition,
-    ) -> BoxFuture<'_, Result<WriteOutcome, StoreFailure>> {
-        let location = location.clone();
-        Box::pin(async move { self.put(location, payload, &condition) })
-    }
-
-    fn read(
-        &self,
-        location: &Location,
-        unless: Option<Version>,
-    ) -> BoxFuture<'_, Result<ReadOutcome, StoreFailure>> {
-        let location = location.clone();
-        Box::pin(async move { self.get(&location, unless.as_ref()) })
-    }
-
-    fn list(
-        &self,
-        prefix: &Location,
-        after: Option<ListCursor>,
-    ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
-        let prefix = prefix.clone();
-        Box::pin(async move { self.page(&prefix, after.as_ref()) })
-    }
-
-    fn delete(&self, locations: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {
-        Box::pin(async move { locations.iter().map(|location| self.remove(location)).collect() })
+    async fn remove(&self, locations: Vec<Location>) -> Vec<Result<(), StoreFailure>> {
+        let remove = |location: &Location| {
+            location.validate()?;
+            let removed = lock(&self.state).objects.remove(location);
+            drop(removed);
+            Ok(())
+        };
+        locations.iter().map(remove).collect()
     }
 }
 
@@ -225,11 +196,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn validate(location: &Location) -> Result<(), StoreFailure> {
-    let valid = location.validate();
-    valid.map_err(|error| StoreFailure::new(StoreErrorKind::InvalidLocation, error))
-}
-
 fn now() -> UnixMillis {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
@@ -237,10 +203,12 @@ fn now() -> UnixMillis {
 
 #[cfg(test)]
 mod tests {
+    use buffer_core::StoreErrorKind;
     use futures_lite::future::block_on;
 
     use super::*;
     use crate::prefixed::PrefixedStore;
+    use crate::store::Store;
 
     fn write(
         store: &dyn Store,
@@ -298,7 +266,7 @@ mod tests {
         let piece = Bytes::from(vec![7; 1000]);
         let at = piece.as_ptr();
         block_on(store.write(&"k".into(), vec![piece], Condition::Absent)).expect("it writes");
-        let bytes = |key: &str| match store.get(&key.into(), None) {
+        let bytes = |key: &str| match block_on(store.get(key.into(), None)) {
             Ok(ReadOutcome::Found(object)) => object.bytes,
             other => panic!("{other:?}"),
         };
@@ -366,7 +334,7 @@ mod tests {
     fn a_key_that_names_nothing_is_refused() {
         let store = MemoryStore::new("x");
         for key in ["", "a//b", "../a", "a/"] {
-            let failure = store.get(&key.into(), None).expect_err(key);
+            let failure = block_on(store.get(key.into(), None)).expect_err(key);
             assert_eq!(failure.kind, StoreErrorKind::InvalidLocation);
             let prefixed = PrefixedStore::new(MemoryStore::new("y"), "p".into());
             let failure = block_on(prefixed.read(&key.into(), None)).expect_err(key);

@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use buffer_core::{Location, StoreError, StoreOperation};
-
 use crate::config::ConfigError;
 use crate::local::LocalDirectory;
 use crate::memory::MemoryStore;
@@ -39,12 +37,6 @@ pub fn open_store(
 fn open_directory(path: &Path, runtime: &Arc<dyn Runtime>) -> Result<Arc<dyn Store>, ConfigError> {
     match LocalDirectory::open(path, Arc::clone(runtime)) {
         Ok(store) => Ok(Arc::new(store)),
-        Err(failure) => {
-            let store = path.display().to_string();
-            let mut source =
-                StoreError::new(failure.kind, StoreOperation::Open, Location::from(store.as_str()));
-            source.source = failure.source;
-            Err(ConfigError::Open { store, source })
-        }
+        Err(failure) => Err(ConfigError::cannot_open(path.display(), failure)),
     }
 }

@@ -7,7 +7,7 @@ use buffer_core::{
     WriteOutcome,
 };
 
-use crate::runtime::BoxFuture;
+use crate::client::StoreClient;
 use crate::store::{Store, StoreFailure};
 
 /// A store whose keys all have a prefix in the store below, which nobody above sees.
@@ -50,35 +50,34 @@ impl<S: Store> PrefixedStore<S> {
     }
 }
 
-impl<S: Store> Store for PrefixedStore<S> {
-    fn write(
+impl<S: Store> StoreClient for PrefixedStore<S> {
+    async fn put(
         &self,
-        location: &Location,
+        location: Location,
         payload: Rope,
         condition: Condition,
-    ) -> BoxFuture<'_, Result<WriteOutcome, StoreFailure>> {
-        self.inner.write(&self.inside(location), payload, condition)
+    ) -> Result<WriteOutcome, StoreFailure> {
+        self.inner.write(&self.inside(&location), payload, condition).await
     }
 
-    fn read(
+    async fn get(
         &self,
-        location: &Location,
+        location: Location,
         unless: Option<Version>,
-    ) -> BoxFuture<'_, Result<ReadOutcome, StoreFailure>> {
-        self.inner.read(&self.inside(location), unless)
+    ) -> Result<ReadOutcome, StoreFailure> {
+        self.inner.read(&self.inside(&location), unless).await
     }
 
-    fn list(
+    async fn page(
         &self,
-        prefix: &Location,
+        prefix: Location,
         after: Option<ListCursor>,
-    ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
-        let listing = self.inner.list(&self.inside(prefix), after);
-        Box::pin(async move { listing.await.map(|page| self.outside(page)) })
+    ) -> Result<ListPage, StoreFailure> {
+        self.inner.list(&self.inside(&prefix), after).await.map(|page| self.outside(page))
     }
 
-    fn delete(&self, locations: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {
-        self.inner.delete(locations.iter().map(|location| self.inside(location)).collect())
+    async fn remove(&self, locations: Vec<Location>) -> Vec<Result<(), StoreFailure>> {
+        self.inner.delete(locations.iter().map(|location| self.inside(location)).collect()).await
     }
 }
 

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use buffer_core::{
-    Condition, ListCursor, ListPage, Location, ReadOutcome, Rope, StoreError, StoreErrorKind,
-    StoreOperation, Version, WriteOutcome,
+    Condition, ListCursor, ListPage, Location, LocationError, ReadOutcome, Rope, StoreError,
+    StoreErrorKind, StoreOperation, Version, WriteOutcome,
 };
 
 use crate::runtime::BoxFuture;
@@ -95,11 +95,22 @@ impl StoreFailure {
         Self { kind, source: Some(Arc::from(source.into())) }
     }
 
+    /// One for a store that named no version where there must be one: what it keeps cannot be swapped.
+    pub fn without_version() -> Self {
+        Self::new(StoreErrorKind::Unsupported, "the store names no version of the object")
+    }
+
     /// Adds which request it was.
     pub(crate) fn of(self, operation: StoreOperation, location: Location) -> StoreError {
         let mut error = StoreError::new(self.kind, operation, location);
         error.source = self.source;
         error
+    }
+}
+
+impl From<LocationError> for StoreFailure {
+    fn from(error: LocationError) -> Self {
+        Self::new(StoreErrorKind::InvalidLocation, error)
     }
 }
 

@@ -53,10 +53,9 @@
 //! and channels; no runtime is ever started.
 
 #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
-mod bucket;
-mod consumer;
+mod cloud;
+mod handles;
 mod open;
-mod producer;
 #[cfg(doctest)]
 mod readme;
 mod runtime;
@@ -65,9 +64,8 @@ mod store;
 mod transport;
 
 pub use buffer_driver::*;
-pub use consumer::Consumer;
+pub use handles::{Consumer, OnSmol, Producer};
 pub use open::open_store;
-pub use producer::Producer;
 pub use runtime::SmolRuntime;
 pub use store::OpendalStore;
 #[cfg(feature = "http")]

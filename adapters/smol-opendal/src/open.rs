@@ -22,19 +22,9 @@ pub fn open_store(
     buffer_driver::open_store(location, options, runtime, open_bucket)
 }
 
-#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
 fn open_bucket(cloud: &CloudStore) -> Result<Arc<dyn Store>, ConfigError> {
-    crate::bucket::open(cloud)
-}
-
-#[cfg(not(any(feature = "aws", feature = "azure", feature = "gcp")))]
-fn open_bucket(cloud: &CloudStore) -> Result<Arc<dyn Store>, ConfigError> {
-    use buffer_driver::Provider;
-
-    let feature = match cloud.provider() {
-        Provider::S3 => "aws",
-        Provider::Azure => "azure",
-        Provider::Gcs => "gcp",
-    };
-    Err(ConfigError::MissingFeature { store: cloud.to_string(), feature })
+    #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
+    return crate::cloud::open(cloud);
+    #[cfg(not(any(feature = "aws", feature = "azure", feature = "gcp")))]
+    Err(ConfigError::missing_feature(cloud))
 }

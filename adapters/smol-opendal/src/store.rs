@@ -10,7 +10,7 @@ use buffer_driver::buffer_core::{
     Condition, ListCursor, ListPage, ListedObject, Location, Object, ReadOutcome, Rope,
     StoreErrorKind, UnixMillis, Version, WriteOutcome,
 };
-use buffer_driver::{BoxFuture, ConfigError, ListStream, Listings, Store, StoreFailure};
+use buffer_driver::{ConfigError, ListStream, Listings, StoreClient, StoreFailure, unquoted_e_tag};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use opendal::options::ListOptions;
 use opendal::raw::normalize_path;
@@ -91,6 +91,48 @@ impl OpendalStore {
         Self { unquoted_e_tags: true, ..self }
     }
 
+    /// The version that a state has for swaps; none is what does not count for them.
+    fn version_of(&self, metadata: &Metadata) -> Result<Version, StoreFailure> {
+        let version = match self.versions {
+            Versions::ETags { .. } => metadata.etag().map(Version::from_e_tag),
+            Versions::Generations => metadata
+                .version()
+                .map(|version| Version { e_tag: None, generation: Some(version.into()) }),
+        };
+        version.ok_or_else(StoreFailure::without_version)
+    }
+
+    /// What OpenDAL makes its conditions of.
+    fn metadata_of(&self, version: &Version) -> Metadata {
+        let mut metadata = MetadataBuilder::unknown();
+        if let Some(e_tag) = &version.e_tag {
+            metadata.etag(if self.unquoted_e_tags { unquoted_e_tag(e_tag) } else { e_tag });
+        }
+        if let Some(generation) = &version.generation {
+            metadata.version(&**generation);
+        }
+        metadata.build()
+    }
+
+    fn objects(&self, prefix: &Location, after: Option<Location>) -> ListStream {
+        let (operator, directory) = (self.operator.clone(), format!("{prefix}/"));
+        let can_skip = operator.info().capability().list_with_start_after;
+        let start_after = after.as_ref().filter(|_| can_skip).map(Location::to_string);
+        let options = ListOptions { recursive: true, start_after, ..ListOptions::default() };
+        // A service that cannot begin in the middle begins anew; what was there is skipped here.
+        let skipped = move |object: &ListedObject| {
+            !can_skip && after.as_ref().is_some_and(|after| object.location <= *after)
+        };
+        stream::once(async move { operator.lister_options(&directory, options).await })
+            .try_flatten()
+            .try_filter_map(async |entry| Ok(listed(&entry)))
+            .try_filter(move |object| std::future::ready(!skipped(object)))
+            .map_err(failure)
+            .boxed()
+    }
+}
+
+impl StoreClient for OpendalStore {
     async fn put(
         &self,
         location: Location,
@@ -109,13 +151,7 @@ impl OpendalStore {
             Condition::Version(version) => write.if_not_changed(&self.metadata_of(&version)),
         };
         match write.await {
-            Ok(stored) => match self.version_of(&stored) {
-                Some(version) => Ok(WriteOutcome::Stored(version)),
-                None => Err(StoreFailure::new(
-                    StoreErrorKind::Unsupported,
-                    "the store names no version of what it wrote",
-                )),
-            },
+            Ok(stored) => self.version_of(&stored).map(WriteOutcome::Stored),
             Err(error)
                 if matches!(
                     error.kind(),
@@ -154,98 +190,32 @@ impl OpendalStore {
             Ok::<_, opendal::Error>((contents, reader.metadata().cloned()))
         };
         let (contents, metadata) = match result.await {
-            Ok(found) => found,
+            Ok((contents, Some(metadata))) => (contents, metadata),
+            Ok((_, None)) => return Err(StoreFailure::without_version()),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(ReadOutcome::Missing),
             Err(error) if unless.is_some() && error.kind() == ErrorKind::ConditionNotMatch => {
                 return Ok(ReadOutcome::NotModified);
             }
             Err(error) => return Err(failure(error)),
         };
-        let version = metadata.as_ref().and_then(|metadata| self.version_of(metadata));
-        let Some(version) = version else {
-            return Err(StoreFailure::new(
-                StoreErrorKind::Unsupported,
-                "the store names no version of what it read",
-            ));
-        };
+        let version = self.version_of(&metadata)?;
         if unless.is_some_and(|unless| unless == version) {
             return Ok(ReadOutcome::NotModified);
         }
-        let last_modified = metadata.as_ref().and_then(last_modified);
+        let last_modified = last_modified(&metadata);
         Ok(ReadOutcome::Found(Object { bytes: contents.to_bytes(), version, last_modified }))
     }
 
-    /// The version that a state has for swaps, and nothing that does not count for them.
-    fn version_of(&self, metadata: &Metadata) -> Option<Version> {
-        match self.versions {
-            Versions::ETags { .. } => metadata.etag().map(Version::from_e_tag),
-            Versions::Generations => metadata
-                .version()
-                .map(|version| Version { e_tag: None, generation: Some(version.into()) }),
-        }
-    }
-
-    /// What OpenDAL makes its conditions of.
-    fn metadata_of(&self, version: &Version) -> Metadata {
-        let mut metadata = MetadataBuilder::unknown();
-        if let Some(e_tag) = &version.e_tag {
-            metadata.etag(if self.unquoted_e_tags { e_tag.trim_matches('"') } else { e_tag });
-        }
-        if let Some(generation) = &version.generation {
-            metadata.version(&**generation);
-        }
-        metadata.build()
-    }
-
-    fn objects(&self, prefix: &Location, after: Option<Location>) -> ListStream {
-        let (operator, directory) = (self.operator.clone(), format!("{prefix}/"));
-        let can_skip = operator.info().capability().list_with_start_after;
-        let start_after = after.as_ref().filter(|_| can_skip).map(Location::to_string);
-        let options = ListOptions { recursive: true, start_after, ..ListOptions::default() };
-        // A service that cannot begin in the middle begins anew; what was there is skipped here.
-        let skipped = move |object: &ListedObject| {
-            !can_skip && after.as_ref().is_some_and(|after| object.location <= *after)
-        };
-        stream::once(async move { operator.lister_options(&directory, options).await })
-            .try_flatten()
-            .try_filter_map(async |entry| Ok(listed(&entry)))
-            .try_filter(move |object| std::future::ready(!skipped(object)))
-            .map_err(failure)
-            .boxed()
-    }
-}
-
-impl Store for OpendalStore {
-    fn write(
+    async fn page(
         &self,
-        location: &Location,
-        payload: Rope,
-        condition: Condition,
-    ) -> BoxFuture<'_, Result<WriteOutcome, StoreFailure>> {
-        Box::pin(self.put(location.clone(), payload, condition))
-    }
-
-    fn read(
-        &self,
-        location: &Location,
-        unless: Option<Version>,
-    ) -> BoxFuture<'_, Result<ReadOutcome, StoreFailure>> {
-        Box::pin(self.get(location.clone(), unless))
-    }
-
-    fn list(
-        &self,
-        prefix: &Location,
+        prefix: Location,
         after: Option<ListCursor>,
-    ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
-        let prefix = prefix.clone();
-        Box::pin(async move {
-            key(&prefix)?;
-            self.listings.page(after, |after| self.objects(&prefix, after)).await
-        })
+    ) -> Result<ListPage, StoreFailure> {
+        key(&prefix)?;
+        self.listings.page(after, |after| self.objects(&prefix, after)).await
     }
 
-    fn delete(&self, locations: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {
+    async fn remove(&self, locations: Vec<Location>) -> Vec<Result<(), StoreFailure>> {
         // One request for each key: OpenDAL's deleter of many says only of all together whether it
         // failed, and not every service that speaks S3 can delete many.
         let deletions = stream::iter(locations).map(async |location| {
@@ -255,21 +225,20 @@ impl Store for OpendalStore {
                 Ok(()) | Err(_) => Ok(()),
             }
         });
-        Box::pin(deletions.buffered(DELETIONS).collect())
+        deletions.buffered(DELETIONS).collect().await
     }
 }
 
 /// A location as OpenDAL takes it: as it is, or not at all. OpenDAL would tidy up some, and then
 /// what is written under one key is listed under another.
 fn key(location: &Location) -> Result<&str, StoreFailure> {
-    let invalid = |error| StoreFailure::new(StoreErrorKind::InvalidLocation, error);
-    location.validate().map_err(|error| invalid(error.to_string()))?;
+    location.validate()?;
     let key = location.as_str();
     if normalize_path(key) == key {
-        Ok(key)
-    } else {
-        Err(invalid(format!("{location:?} begins or ends with white space")))
+        return Ok(key);
     }
+    let reason = format!("{location:?} begins or ends with white space");
+    Err(StoreFailure::new(StoreErrorKind::InvalidLocation, reason))
 }
 
 fn last_modified(metadata: &Metadata) -> Option<UnixMillis> {

@@ -3,8 +3,9 @@
 mod redirect;
 
 use std::fmt;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ use opendal::{
     Buffer, Error, ErrorKind, Execute, Executor, HttpBody, HttpTransport, HttpTransporter,
     OperationContext, Result,
 };
+use tracing::dispatcher::{self, Dispatch};
+use tracing::subscriber::NoSubscriber;
 
 use redirect::redirected;
 
@@ -138,7 +141,8 @@ impl SmolHttp {
 
     async fn send(&self, request: Request<Buffer>) -> Result<Response<HttpBody>> {
         let is_head = request.method() == Method::HEAD;
-        let answer = self.client.send_async(request.map(upload)).await.map_err(lost)?;
+        let answer = unheard(|| self.client.send_async(request.map(upload)));
+        let answer = answer.await.map_err(lost)?;
         let length = answer.headers().get(header::CONTENT_LENGTH);
         let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
         // What a HEAD would have is not what it has.
@@ -160,6 +164,14 @@ impl HttpTransport for SmolHttp {
         }
         Err(Error::new(ErrorKind::Unexpected, format!("more than {REDIRECTS} redirects")))
     }
+}
+
+/// Starts a request and sees it through with nobody listening: isahc writes URLs to logs, and curl
+/// headers and bodies, if anybody listens to the span of a request. Secrets are among them.
+async fn unheard<F: Future>(start: impl FnOnce() -> F) -> F::Output {
+    let nobody = Dispatch::new(NoSubscriber::default());
+    let mut request = pin!(dispatcher::with_default(&nobody, start));
+    poll_fn(|context| dispatcher::with_default(&nobody, || request.as_mut().poll(context))).await
 }
 
 /// A request's body. Not one that curl could begin again: where a connection closes

@@ -19,19 +19,14 @@ pub(crate) fn open_bucket(cloud: &CloudStore) -> Result<Arc<dyn Store>, ConfigEr
         #[cfg(feature = "aws")]
         Provider::S3 => aws::open(cloud),
         #[cfg(not(feature = "aws"))]
-        Provider::S3 => Err(without(cloud, "aws")),
+        Provider::S3 => Err(ConfigError::missing_feature(cloud)),
         #[cfg(feature = "gcp")]
         Provider::Gcs => gcp::open(cloud),
         #[cfg(not(feature = "gcp"))]
-        Provider::Gcs => Err(without(cloud, "gcp")),
+        Provider::Gcs => Err(ConfigError::missing_feature(cloud)),
         #[cfg(feature = "azure")]
         Provider::Azure => azure::open(cloud),
         #[cfg(not(feature = "azure"))]
-        Provider::Azure => Err(without(cloud, "azure")),
+        Provider::Azure => Err(ConfigError::missing_feature(cloud)),
     }
-}
-
-#[cfg(not(all(feature = "aws", feature = "gcp", feature = "azure")))]
-fn without(cloud: &CloudStore, feature: &'static str) -> ConfigError {
-    ConfigError::MissingFeature { store: cloud.to_string(), feature }
 }

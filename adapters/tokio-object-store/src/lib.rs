@@ -100,17 +100,15 @@
 //! [`Consumer::with_object_store`]. A store that cannot write on a condition is refused by name.
 
 mod cloud;
-mod consumer;
+mod handles;
 mod open;
-mod producer;
 #[cfg(doctest)]
 mod readme;
 mod runtime;
 mod store;
 
 pub use buffer_driver::*;
-pub use consumer::Consumer;
+pub use handles::{Consumer, OnTokio, Producer};
 pub use open::{open_cloud_store, open_store};
-pub use producer::Producer;
 pub use runtime::TokioRuntime;
 pub use store::ObjectStoreAdapter;

@@ -11,10 +11,10 @@ use buffer_driver::buffer_core::{
     Condition, ListCursor, ListPage, Location, Object, ReadOutcome, Rope, StoreErrorKind,
     UnixMillis, Version, WriteOutcome,
 };
-use buffer_driver::{BoxFuture, ConfigError, Listings, Store, StoreFailure};
+use buffer_driver::{ConfigError, Listings, StoreClient, StoreFailure, unquoted_e_tag};
 use object_store::path::Path;
 use object_store::{
-    Error, GetOptions, ObjectStore, PutMode, PutOptions, PutPayload, PutResult, UpdateVersion,
+    Error, GetOptions, ObjectStore, PutMode, PutOptions, PutPayload, UpdateVersion,
 };
 
 use failure::{failure, is_without_store};
@@ -75,7 +75,9 @@ impl ObjectStoreAdapter {
         self.unquoted_e_tags = unquoted;
         self
     }
+}
 
+impl StoreClient for ObjectStoreAdapter {
     async fn put(
         &self,
         location: Location,
@@ -83,10 +85,11 @@ impl ObjectStoreAdapter {
         condition: Condition,
     ) -> Result<WriteOutcome, StoreFailure> {
         let path = parse(&location)?;
+        let to_match = |e_tag| if self.unquoted_e_tags { unquoted_e_tag(e_tag) } else { e_tag };
         let mode = match condition {
             Condition::Absent => PutMode::Create,
             Condition::Version(version) => PutMode::Update(UpdateVersion {
-                e_tag: version.e_tag.as_deref().map(|e_tag| self.e_tag_to_match(e_tag).to_owned()),
+                e_tag: version.e_tag.as_deref().map(|e_tag| to_match(e_tag).to_owned()),
                 version: version.generation.as_deref().map(str::to_owned),
             }),
         };
@@ -94,11 +97,7 @@ impl ObjectStoreAdapter {
         let payload = PutPayload::from_iter(payload);
         let result = self.client.put_opts(&path, payload, PutOptions::from(mode)).await;
         match result {
-            Ok(PutResult { e_tag: None, version: None, .. }) => Err(StoreFailure::new(
-                StoreErrorKind::Unsupported,
-                "the store names no version of what it wrote",
-            )),
-            Ok(result) => Ok(WriteOutcome::Stored(version_of(result.e_tag, result.version))),
+            Ok(result) => version_of(result.e_tag, result.version).map(WriteOutcome::Stored),
             Err(error) if is_without_store(&error) => Err(failure(error)),
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {
                 Ok(WriteOutcome::Conflict)
@@ -107,11 +106,6 @@ impl ObjectStoreAdapter {
             Err(Error::NotFound { .. }) if swaps => Ok(WriteOutcome::Conflict),
             Err(error) => Err(failure(error)),
         }
-    }
-
-    fn e_tag_to_match<'a>(&self, e_tag: &'a str) -> &'a str {
-        let unquoted = e_tag.strip_prefix('"').and_then(|e_tag| e_tag.strip_suffix('"'));
-        unquoted.filter(|_| self.unquoted_e_tags).unwrap_or(e_tag)
     }
 
     async fn get(
@@ -131,13 +125,7 @@ impl ObjectStoreAdapter {
             Err(error) => return Err(failure(error)),
         };
         let meta = found.meta.clone();
-        if meta.e_tag.is_none() && meta.version.is_none() {
-            return Err(StoreFailure::new(
-                StoreErrorKind::Unsupported,
-                "the store names no version of what it read",
-            ));
-        }
-        let version = version_of(meta.e_tag, meta.version);
+        let version = version_of(meta.e_tag, meta.version)?;
         if unless.is_some_and(|unless| unless == version) {
             return Ok(ReadOutcome::NotModified);
         }
@@ -145,68 +133,31 @@ impl ObjectStoreAdapter {
         let last_modified = Some(UnixMillis(meta.last_modified.timestamp_millis()));
         Ok(ReadOutcome::Found(Object { bytes, version, last_modified }))
     }
-}
 
-impl Store for ObjectStoreAdapter {
-    fn write(
+    async fn page(
         &self,
-        location: &Location,
-        payload: Rope,
-        condition: Condition,
-    ) -> BoxFuture<'_, Result<WriteOutcome, StoreFailure>> {
-        Box::pin(self.put(location.clone(), payload, condition))
-    }
-
-    fn read(
-        &self,
-        location: &Location,
-        unless: Option<Version>,
-    ) -> BoxFuture<'_, Result<ReadOutcome, StoreFailure>> {
-        Box::pin(self.get(location.clone(), unless))
-    }
-
-    fn list(
-        &self,
-        prefix: &Location,
+        prefix: Location,
         after: Option<ListCursor>,
-    ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
-        let prefix = parse(prefix);
-        Box::pin(async move { listing::page(&self.listings, &*self.client, &prefix?, after).await })
+    ) -> Result<ListPage, StoreFailure> {
+        listing::page(&self.listings, &*self.client, &parse(&prefix)?, after).await
     }
 
-    fn delete(&self, locations: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {
-        Box::pin(delete::delete(&*self.client, locations))
+    async fn remove(&self, locations: Vec<Location>) -> Vec<Result<(), StoreFailure>> {
+        delete::delete(&*self.client, locations).await
     }
 }
 
 /// A location is a key as it is; `Path::from` would encode it, and then what is
 /// written under a key with `~` or `%` in it is not found when it is read.
 fn parse(location: &Location) -> Result<Path, StoreFailure> {
-    let invalid = |error| StoreFailure::new(StoreErrorKind::InvalidLocation, error);
-    location.validate().map_err(|error| invalid(error.into()))?;
+    location.validate()?;
     Path::parse(location.as_str())
-        .map_err(|error| invalid(Box::<dyn std::error::Error + Send + Sync>::from(error)))
+        .map_err(|error| StoreFailure::new(StoreErrorKind::InvalidLocation, error))
 }
 
-fn version_of(e_tag: Option<String>, generation: Option<String>) -> Version {
-    Version { e_tag: e_tag.map(Into::into), generation: generation.map(Into::into) }
-}
-
-#[cfg(test)]
-mod tests {
-    use object_store::memory::InMemory;
-
-    use super::*;
-
-    #[test]
-    fn an_e_tag_loses_its_quotes_only_where_that_is_asked_for() {
-        let adapter = || ObjectStoreAdapter::new(Arc::new(InMemory::new())).expect("it can swap");
-        let (as_it_is, unquoted) = (adapter(), adapter().with_unquoted_e_tags(true));
-        for (e_tag, without) in
-            [("\"a\"", "a"), ("a", "a"), ("W/\"a\"", "W/\"a\""), ("\"", "\""), ("\"\"", "")]
-        {
-            assert_eq!(as_it_is.e_tag_to_match(e_tag), e_tag);
-            assert_eq!(unquoted.e_tag_to_match(e_tag), without);
-        }
+fn version_of(e_tag: Option<String>, generation: Option<String>) -> Result<Version, StoreFailure> {
+    if e_tag.is_none() && generation.is_none() {
+        return Err(StoreFailure::without_version());
     }
+    Ok(Version { e_tag: e_tag.map(Into::into), generation: generation.map(Into::into) })
 }

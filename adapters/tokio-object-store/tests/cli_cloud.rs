@@ -5,6 +5,7 @@ mod cli_support;
 
 use std::process::Command;
 
+use buffer::contract::small_s3::{Conditions, SmallS3};
 use cli_support::{Queue, Ran, cli, run, run_command};
 
 /// The key of the account that every Azurite has; it is no secret.
@@ -149,6 +150,46 @@ fn a_service_that_is_not_there_is_a_failure() {
     ran.expect_error(&["s3://b at http://127.0.0.1:9"]);
     let ran = run(&["produce", url, "--delivery-timeout", "200ms"], b"a\n").expect(1);
     ran.expect_error(&["127.0.0.1:9"]);
+}
+
+fn doctor_on(server: &SmallS3, more: &[&str]) -> Ran {
+    let endpoint = format!("endpoint={}", server.url());
+    let told = ["allow_http=true", "access_key_id=test", "secret_access_key=test", &endpoint];
+    let told = told.iter().chain(more).flat_map(|option| ["--store-option", option]);
+    let few = ["--samples", "3", "--object-size", "1KiB"];
+    let args: Vec<_> = ["doctor", "s3://bucket/queue"].into_iter().chain(few).chain(told).collect();
+    run(&args, b"")
+}
+
+#[test]
+fn doctor_tells_a_store_that_ignores_conditions() {
+    let server = SmallS3::start(Conditions::Ignored).expect("a port is free");
+    let ran = doctor_on(&server, &[]).expect(6);
+    let failed = ["create_only", "stale_condition", "one_winner"];
+    ran.expect_error(
+        &[&["cannot compare and swap", "s3://bucket/queue at http://127.0.0.1:"], &failed[..]]
+            .concat(),
+    );
+    for failed in [
+        "FAILED  a write that may only create leaves what is there: a write that may only create was taken",
+        "FAILED  a write on an old version is refused: a write on the condition of an old version was taken",
+        "FAILED  of many racing writers exactly one wins: creating: 8 of 8 racing writers won",
+        "ok      a listing is complete",
+    ] {
+        assert!(ran.text().contains(failed), "{failed:?} is not in: {}", ran.text());
+    }
+    assert!(!ran.text().contains("recommended"), "no queue, no advice: {}", ran.text());
+    assert!(!ran.stderr.contains("could not delete"), "{}", ran.stderr);
+}
+
+#[test]
+fn doctor_tells_whether_a_store_wants_entity_tags_without_quotes() {
+    let server = SmallS3::start(Conditions::Unquoted).expect("a port is free");
+    let ran = doctor_on(&server, &[]).expect(6);
+    ran.expect_error(&["cannot compare and swap", "stale_condition"]);
+    assert!(ran.text().contains("a write on the present version was refused"), "{}", ran.text());
+    let ran = doctor_on(&server, &["unquoted_etag=true"]).expect(0);
+    assert_eq!(ran.text().matches("ok   ").count(), 7, "{}", ran.text());
 }
 
 #[test]

@@ -10,6 +10,8 @@
 //! | [`queue`] | a queue's whole life, over one pair of store and runtime, or over two at once |
 //! | [`submissions`] | that nothing is lost, repeated or reported wrongly while answers are lost on the way, by way of [`proxy`] |
 //!
+//! [`small_s3`] is a server to run them on, which can be told to misbehave.
+//!
 //! All of them write below a prefix of the caller's choice, which nobody else may use, and none
 //! cleans up after a violation: what is there then is evidence.
 //!
@@ -35,6 +37,7 @@ mod http;
 pub mod proxy;
 pub mod queue;
 mod report;
+pub mod small_s3;
 mod store;
 pub mod submissions;
 mod tasks;

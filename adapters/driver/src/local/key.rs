@@ -16,9 +16,7 @@ const LOCK_SUFFIX: &str = ".lock";
 ///
 /// Refuses what [`Location::validate`] refuses, and names that are ours.
 pub(super) fn object_path(root: &Path, location: &Location) -> Result<PathBuf, StoreFailure> {
-    location
-        .validate()
-        .map_err(|error| StoreFailure::new(StoreErrorKind::InvalidLocation, error))?;
+    location.validate()?;
     let mut path = root.to_path_buf();
     for segment in location.as_str().split('/') {
         if let Some(reason) = refusal(segment) {

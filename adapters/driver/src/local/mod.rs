@@ -59,8 +59,9 @@ use buffer_core::{
 
 pub use files::LocalFiles;
 
-use crate::runtime::{BoxFuture, Runtime};
-use crate::store::{Store, StoreFailure};
+use crate::client::StoreClient;
+use crate::runtime::Runtime;
+use crate::store::StoreFailure;
 
 /// A store in a directory of the local filesystem, shared by any number of processes.
 ///
@@ -122,41 +123,38 @@ impl LocalDirectory {
     }
 }
 
-impl Store for LocalDirectory {
-    fn write(
+impl StoreClient for LocalDirectory {
+    async fn put(
         &self,
-        location: &Location,
+        location: Location,
         payload: Rope,
         condition: Condition,
-    ) -> BoxFuture<'_, Result<WriteOutcome, StoreFailure>> {
-        let location = location.clone();
-        Box::pin(self.off_the_loop(move |files| files.write(&location, &payload, &condition)))
+    ) -> Result<WriteOutcome, StoreFailure> {
+        self.off_the_loop(move |files| files.write(&location, &payload, &condition)).await
     }
 
-    fn read(
+    async fn get(
         &self,
-        location: &Location,
+        location: Location,
         unless: Option<Version>,
-    ) -> BoxFuture<'_, Result<ReadOutcome, StoreFailure>> {
-        let location = location.clone();
-        Box::pin(self.off_the_loop(move |files| files.read(&location, unless.as_ref())))
+    ) -> Result<ReadOutcome, StoreFailure> {
+        self.off_the_loop(move |files| files.read(&location, unless.as_ref())).await
     }
 
-    fn list(
+    async fn page(
         &self,
-        prefix: &Location,
+        prefix: Location,
         after: Option<ListCursor>,
-    ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
-        let prefix = prefix.clone();
-        Box::pin(self.off_the_loop(move |files| files.list(&prefix, after.as_ref())))
+    ) -> Result<ListPage, StoreFailure> {
+        self.off_the_loop(move |files| files.list(&prefix, after.as_ref())).await
     }
 
-    fn delete(&self, locations: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {
+    async fn remove(&self, locations: Vec<Location>) -> Vec<Result<(), StoreFailure>> {
         let count = locations.len();
         let deleting = self.off_the_loop(move |files| {
             Ok(locations.iter().map(|location| files.delete(location)).collect())
         });
-        Box::pin(async move { deleting.await.unwrap_or_else(|failure| vec![Err(failure); count]) })
+        deleting.await.unwrap_or_else(|failure| vec![Err(failure); count])
     }
 }
 

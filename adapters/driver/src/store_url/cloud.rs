@@ -46,6 +46,16 @@ impl Provider {
         })
     }
 
+    /// The feature of an adapter's crate that brings its client.
+    #[must_use]
+    pub const fn feature(self) -> &'static str {
+        match self {
+            Self::S3 => "aws",
+            Self::Gcs => "gcp",
+            Self::Azure => "azure",
+        }
+    }
+
     const fn scheme(self) -> &'static str {
         match self {
             Self::S3 => "s3",

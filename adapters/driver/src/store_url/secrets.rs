@@ -1,9 +1,15 @@
 //! What must not be seen of a store's options, and taking it out of other people's texts.
 
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::cloud::CloudStore;
 use super::redact::HIDDEN;
+
+/// What stands in a URL for itself.
+const URL: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The same in what a form sends.
+const FORM: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'*');
 
 /// The secrets of a store, in every form in which they are sent. Has no `Debug`.
 pub(crate) struct Secrets(Vec<String>);
@@ -38,9 +44,30 @@ fn push_forms(secret: &str, forms: &mut Vec<String>) {
         return;
     }
     let decoded = percent_decode_str(secret).decode_utf8_lossy().into_owned();
-    forms.push(utf8_percent_encode(&decoded, NON_ALPHANUMERIC).to_string());
+    for reserved in [NON_ALPHANUMERIC, &URL, &FORM] {
+        forms.push(utf8_percent_encode(&decoded, reserved).to_string());
+    }
     // As `Debug` writes it.
     forms.push(secret.escape_debug().to_string());
     forms.push(secret.to_owned());
     forms.push(decoded);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store_url::StoreOptions;
+
+    #[test]
+    fn a_secret_is_hidden_in_each_form_in_which_it_is_sent() {
+        let options = [("account_name", "a"), ("client_secret", "8Q~x-y/z.*")];
+        let cloud = CloudStore::parse("az://box", &StoreOptions::from_iter(options), &|_| None);
+        let secrets = Secrets::of(&cloud.expect("it is sound"));
+        for form in ["8Q~x-y/z.*", "8Q%7Ex%2Dy%2Fz%2E%2A", "8Q~x-y%2Fz.%2A", "8Q%7Ex-y%2Fz.*"] {
+            let said = format!("sent <client_secret={form}>");
+            assert!(secrets.are_in(&said), "{said}");
+            assert_eq!(secrets.hide(&said), "sent <client_secret=***>");
+        }
+        assert!(!secrets.are_in("8Q"));
+    }
 }

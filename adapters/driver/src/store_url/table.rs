@@ -277,6 +277,12 @@ impl StoreOption {
             return Err("its value holds a control character".to_owned());
         }
         match self.kind {
+            // As portals show it: a part of a URL. Not every client takes it so.
+            Text if self.name == "sas_token" => Ok(value.trim_start_matches('?').to_owned()),
+            // A client that is given something else may repeat it in its error.
+            Text if self.name == "service_account_key" && !value.trim_start().starts_with('{') => {
+                Err("it is the JSON of a service account's key, which begins with {".to_owned())
+            }
             Text => Ok(value.to_owned()),
             Url => Endpoint::parse(value).map(|endpoint| endpoint.to_string()),
             Flag if value.eq_ignore_ascii_case("true") || value == "1" => Ok("true".to_owned()),
@@ -324,6 +330,19 @@ mod tests {
                 assert_eq!(owners.count(), 1, "{name}: {variable}");
             }
         }
+    }
+
+    #[test]
+    fn a_value_is_kept_as_clients_take_it() {
+        let parse = |name, value| find(name).expect("there is one").parse(value);
+        assert_eq!(parse("sas_token", "?sv=1&sig=x"), parse("sas_token", "sv=1&sig=x"));
+        let key = "\n{\"type\": \"service_account\"}\n";
+        assert_eq!(parse("service_account_key", key).as_deref(), Ok(key));
+        for wrong in ["hidden", "\"hidden\"", "[\"hidden\"]"] {
+            let reason = parse("service_account_key", wrong).expect_err(wrong);
+            assert!(reason.contains("JSON") && !reason.contains("hidden"), "{reason}");
+        }
+        assert_eq!(parse("allow_http", "1").as_deref(), Ok("true"));
     }
 
     #[test]

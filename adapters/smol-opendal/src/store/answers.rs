@@ -6,9 +6,9 @@
 
 use std::fmt;
 
-use buffer_driver::StoreErrorKind;
+use buffer_driver::{StoreErrorKind, code_of_answer, kind_of_answer};
 use futures_util::stream;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response};
 use opendal::raw::{Layer, Servicer};
 use opendal::{
     Buffer, Error, ErrorKind, HttpBody, HttpTransport, HttpTransporter, OperationContext, Result,
@@ -19,14 +19,14 @@ use opendal::{
 pub(super) struct Refusal {
     pub(super) kind: StoreErrorKind,
     pub(super) status: u16,
-    /// What the store calls the reason, and nothing if it calls it nothing.
-    pub(super) code: String,
+    /// What the store calls the reason.
+    pub(super) code: Option<String>,
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the store answered {}", self.status)?;
-        if self.code.is_empty() { Ok(()) } else { write!(f, " ({})", self.code) }
+        self.code.as_ref().map_or(Ok(()), |code| write!(f, " ({code})"))
     }
 }
 
@@ -47,48 +47,29 @@ struct Answers(HttpTransporter);
 impl HttpTransport for Answers {
     async fn fetch(&self, request: Request<Buffer>) -> Result<Response<HttpBody>> {
         let answer = self.0.fetch(request).await?;
-        if !may_be_coarse(answer.status()) {
+        if !(answer.status().is_client_error() || answer.status().is_server_error()) {
             return Ok(answer);
         }
         let (parts, mut body) = answer.into_parts();
         let text = body.to_buffer().await?;
-        let code = code(&parts.headers, &String::from_utf8_lossy(&text.to_bytes()));
-        let Some(kind) = kind(parts.status, &code) else {
+        let (status, code) = (parts.status.as_u16(), code(&parts.headers, &text.to_bytes()));
+        let Some(kind) = kind_of_answer(Some(status), code.as_deref()) else {
             let size = text.len() as u64;
             let again = HttpBody::new(stream::iter([Ok(text)]), Some(size));
             return Ok(Response::from_parts(parts, again));
         };
-        let refusal = Refusal { kind, status: parts.status.as_u16(), code };
+        let refusal = Refusal { kind, status, code };
         Err(Error::new(ErrorKind::Unexpected, refusal.to_string()).set_source(refusal))
     }
 }
 
-/// Whether the service would say less of this answer than there is in it.
-fn may_be_coarse(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 400 | 401 | 404 | 405 | 413 | 501 | 503 | 507)
-}
-
-fn kind(status: StatusCode, code: &str) -> Option<StoreErrorKind> {
-    match (status.as_u16(), code) {
-        (400, "ExpiredToken" | "InvalidToken") | (401, _) => Some(StoreErrorKind::Denied),
-        (400, "KeyTooLongError" | "InvalidResourceName" | "InvalidUri") => {
-            Some(StoreErrorKind::InvalidLocation)
-        }
-        (404, "NoSuchBucket" | "ContainerNotFound") => Some(StoreErrorKind::NoSuchStore),
-        (405 | 501, _) => Some(StoreErrorKind::Unsupported),
-        (503, "SlowDown" | "ServerBusy") => Some(StoreErrorKind::Throttled),
-        (400, "EntityTooLarge") | (413 | 507, _) => Some(StoreErrorKind::Refused),
-        _ => None,
-    }
-}
-
 /// What the store calls the reason: in a header (Azure), in XML (S3), or in a message (Google).
-fn code(headers: &HeaderMap, body: &str) -> String {
+fn code(headers: &HeaderMap, body: &[u8]) -> Option<String> {
+    let body = String::from_utf8_lossy(body);
     let header = headers.get("x-ms-error-code").and_then(|code| code.to_str().ok());
-    let element = || Some(body.split_once("<Code>")?.1.split_once("</Code>")?.0);
     let message = "The specified bucket does not exist";
     let google = || body.contains(message).then_some("NoSuchBucket");
-    header.or_else(element).or_else(google).unwrap_or_default().to_owned()
+    header.or_else(|| code_of_answer(&body)).or_else(google).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -100,13 +81,13 @@ mod tests {
     #[test]
     fn the_reason_is_found_where_the_store_says_it() {
         let mut headers = HeaderMap::new();
-        let s3 = "<Error><Code>NoSuchBucket</Code><Message>no</Message></Error>";
-        assert_eq!(code(&headers, s3), "NoSuchBucket");
-        let google = r#"{"error":{"code":404,"message":"The specified bucket does not exist."}}"#;
-        assert_eq!(code(&headers, google), "NoSuchBucket");
-        assert_eq!(code(&headers, "<Code>torn"), "");
+        let s3 = b"<Error><Code>NoSuchBucket</Code><Message>no</Message></Error>";
+        assert_eq!(code(&headers, s3).as_deref(), Some("NoSuchBucket"));
+        let google = br#"{"error":{"code":404,"message":"The specified bucket does not exist."}}"#;
+        assert_eq!(code(&headers, google).as_deref(), Some("NoSuchBucket"));
+        assert_eq!(code(&headers, b"<Code>torn"), None);
         headers.insert("x-ms-error-code", "ContainerNotFound".parse().expect("it is ASCII"));
-        assert_eq!(code(&headers, ""), "ContainerNotFound");
+        assert_eq!(code(&headers, b"").as_deref(), Some("ContainerNotFound"));
     }
 
     /// Answers every request alike.
@@ -130,7 +111,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_a_refusal_or_comes_through_whole() {
-        let refused: [(u16, &str, StoreErrorKind); 11] = [
+        let refused: [(u16, &str, StoreErrorKind); 14] = [
             (400, "<Code>ExpiredToken</Code>", StoreErrorKind::Denied),
             (400, "<Code>KeyTooLongError</Code>", StoreErrorKind::InvalidLocation),
             (400, "<Code>EntityTooLarge</Code>", StoreErrorKind::Refused),
@@ -142,6 +123,9 @@ mod tests {
             (503, "<Code>SlowDown</Code>", StoreErrorKind::Throttled),
             (503, "<Code>ServerBusy</Code>", StoreErrorKind::Throttled),
             (507, "", StoreErrorKind::Refused),
+            (403, "<Code>SignatureDoesNotMatch</Code>", StoreErrorKind::Denied),
+            (408, "", StoreErrorKind::TimedOut),
+            (503, "busy", StoreErrorKind::Throttled),
         ];
         for (status, body, expected) in refused {
             let error = answered(status, body).map(|_| ()).expect_err("it is refused");
@@ -152,9 +136,10 @@ mod tests {
         }
         let through = [
             (200, "data"),
-            (403, "<Code>AccessDenied</Code>"),
             (404, "<Code>NoSuchKey</Code>"),
-            (503, "busy"),
+            (409, "<Code>ConditionalRequestConflict</Code>"),
+            (412, "<Code>PreconditionFailed</Code>"),
+            (500, "broken"),
         ];
         for (status, body) in through {
             let mut answer = answered(status, body).expect("the service is to see it");

@@ -50,7 +50,8 @@ mod tests {
 
     #[test]
     fn an_answer_that_was_understood_decides() {
-        let refusal = Refusal { kind: StoreErrorKind::Refused, status: 507, code: "full".into() };
+        let refusal =
+            Refusal { kind: StoreErrorKind::Refused, status: 507, code: Some("full".into()) };
         let error = Error::new(ErrorKind::Unexpected, "no").set_source(refusal);
         assert_eq!(failure(error).kind, StoreErrorKind::Refused);
     }

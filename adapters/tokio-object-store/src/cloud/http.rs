@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use buffer_driver::buffer_core::{Location, StoreError, StoreErrorKind, StoreOperation};
-use buffer_driver::{CloudStore, ConfigError, Store};
+use buffer_driver::{CloudStore, ConfigError, Store, StoreErrorKind, StoreFailure};
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
 
 use crate::store::ObjectStoreAdapter;
@@ -34,14 +33,8 @@ pub(super) fn finish(
     cloud: &CloudStore,
     client: object_store::Result<impl ObjectStore>,
 ) -> Result<Arc<dyn Store>, ConfigError> {
-    let client = client.map_err(|error| ConfigError::Open {
-        store: cloud.to_string(),
-        source: StoreError::new(
-            StoreErrorKind::Denied,
-            StoreOperation::Open,
-            Location::from(cloud.to_string()),
-        )
-        .with_source(error),
+    let client = client.map_err(|error| {
+        ConfigError::cannot_open(cloud, StoreFailure::new(StoreErrorKind::Denied, error))
     })?;
     let adapter = ObjectStoreAdapter::new(Arc::new(client))?;
     Ok(Arc::new(adapter.with_unquoted_e_tags(cloud.flag("unquoted_etag"))))

@@ -3,8 +3,7 @@
 use std::error::Error as StdError;
 use std::io;
 
-use buffer_driver::StoreFailure;
-use buffer_driver::buffer_core::StoreErrorKind;
+use buffer_driver::{StoreErrorKind, StoreFailure, code_of_answer, kind_of_answer};
 use object_store::Error;
 
 /// A failure of the kind that the error, and what the server said, come to.
@@ -77,9 +76,9 @@ impl Said {
     fn read(&mut self, text: &str) {
         if let Some(answer) = text.strip_prefix(STATUS) {
             self.status = answer.split(' ').next().and_then(|status| status.parse().ok());
-            self.code = between(answer, "<Code>", "</Code>");
+            self.code = code_of_answer(answer).map(str::to_owned);
         } else if let Some(answer) = text.strip_prefix(BODY) {
-            self.code = between(answer, "<Code>", "</Code>");
+            self.code = code_of_answer(answer).map(str::to_owned);
         } else if text.starts_with(KEY) {
             let code = text.rsplit_once("(code: ");
             self.code = code.map(|(_, code)| code.trim_end_matches(')').to_owned());
@@ -90,56 +89,7 @@ impl Said {
 
     /// `None` where the variant of the error says enough, or nothing does.
     fn kind(&self) -> Option<StoreErrorKind> {
-        let by_code = self.code.as_deref().and_then(kind_of_code);
-        by_code.or_else(|| self.status.and_then(kind_of_status)).or(if self.is_late {
-            Some(StoreErrorKind::TimedOut)
-        } else {
-            None
-        })
+        let late = self.is_late.then_some(StoreErrorKind::TimedOut);
+        kind_of_answer(self.status, self.code.as_deref()).or(late)
     }
-}
-
-fn between(text: &str, start: &str, end: &str) -> Option<String> {
-    let (_, rest) = text.split_once(start)?;
-    let (found, _) = rest.split_once(end)?;
-    Some(found.to_owned())
-}
-
-/// The codes whose meaning their status does not tell.
-fn kind_of_code(code: &str) -> Option<StoreErrorKind> {
-    Some(match code {
-        "NoSuchBucket" | "ContainerNotFound" | "ContainerBeingDeleted" => {
-            StoreErrorKind::NoSuchStore
-        }
-        "AccessDenied" | "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => {
-            StoreErrorKind::Denied
-        }
-        "SlowDown" | "ServerBusy" | "TooManyRequests" | "RequestLimitExceeded" => {
-            StoreErrorKind::Throttled
-        }
-        "RequestTimeout" | "OperationTimedOut" => StoreErrorKind::TimedOut,
-        "InternalError" => StoreErrorKind::Transient,
-        "KeyTooLongError"
-        | "InvalidURI"
-        | "InvalidObjectName"
-        | "XMinioInvalidObjectName"
-        | "InvalidResourceName"
-        | "InvalidUri" => StoreErrorKind::InvalidLocation,
-        "EntityTooLarge" | "RequestBodyTooLarge" | "QuotaExceeded" | "XMinioStorageFull" => {
-            StoreErrorKind::Refused
-        }
-        "NotImplemented" => StoreErrorKind::Unsupported,
-        _ => return None,
-    })
-}
-
-fn kind_of_status(status: u16) -> Option<StoreErrorKind> {
-    Some(match status {
-        401 | 403 => StoreErrorKind::Denied,
-        408 | 504 => StoreErrorKind::TimedOut,
-        413 | 507 => StoreErrorKind::Refused,
-        429 | 503 => StoreErrorKind::Throttled,
-        501 => StoreErrorKind::Unsupported,
-        _ => return None,
-    })
 }

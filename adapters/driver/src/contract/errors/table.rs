@@ -64,6 +64,7 @@ const fn broken(delivery: Delivery, calls: &'static [Call]) -> Case {
 const ANYWHERE: &[Case] = &[
     row(429, "TooManyRequests", ALL, THROTTLED),
     Case { headers: &[("Retry-After", "30")], ..row(429, "TooManyRequests", ALL, THROTTLED) },
+    row(500, "InternalError", ALL, TRANSIENT),
     row(502, "", ALL, TRANSIENT),
     row(504, "", ALL, LATE),
     row(408, "RequestTimeout", ALL, LATE),
@@ -89,7 +90,6 @@ const S3: &[Case] = &[
     row(304, "", &[Call::ReadUnless], &[Answer::NotModified]),
     row(503, "SlowDown", ALL, THROTTLED),
     row(503, "ServiceUnavailable", ALL, BUSY),
-    row(500, "InternalError", ALL, TRANSIENT),
     row(400, "RequestTimeout", WRITES, LATE),
     row(501, "NotImplemented", WRITES, UNSUPPORTED),
     row(400, "EntityTooLarge", WRITES, REFUSED),
@@ -109,7 +109,6 @@ const AZURE: &[Case] = &[
     row(412, "ConditionNotMet", WRITES, CONFLICT),
     row(304, "ConditionNotMet", &[Call::ReadUnless], &[Answer::NotModified]),
     row(503, "ServerBusy", ALL, THROTTLED),
-    row(500, "InternalError", ALL, TRANSIENT),
     row(500, "OperationTimedOut", ALL, LATE),
     row(413, "RequestBodyTooLarge", WRITES, REFUSED),
 ];

@@ -115,8 +115,11 @@ fn credentials_of_two_places_are_not_mixed() {
 #[test]
 fn only_the_providers_own_variables_count() {
     let all = |name: &str| {
-        let value =
-            if name.contains("ENDPOINT") || name.ends_with("HOST") { "https://h" } else { "true" };
+        let value = match name {
+            "GOOGLE_SERVICE_ACCOUNT_KEY" => "{}",
+            _ if name.contains("ENDPOINT") || name.ends_with("HOST") => "https://h",
+            _ => "true",
+        };
         Some(value.to_owned())
     };
     for (url, owner) in [("s3://b", "AWS_"), ("gs://b", "GOOGLE_"), ("az://b", "AZURE_")] {

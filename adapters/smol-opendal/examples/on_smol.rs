@@ -1,6 +1,6 @@
 //! Puts two entries through a queue: in the store named, or in a temporary directory.
 //!
-//! `cargo run -p opendata-buffer-smol --example quickstart -- [STORE]`; with `--features aws`,
+//! `cargo run -p opendata-buffer-smol --example on_smol -- [STORE]`; with `--features aws`,
 //! the store may be `s3://BUCKET/PREFIX`.
 
 use std::error::Error;

@@ -4,8 +4,7 @@ mod credentials;
 
 use std::sync::Arc;
 
-use buffer_driver::buffer_core::{Location, StoreError, StoreOperation};
-use buffer_driver::{CloudStore, ConfigError, Provider, Store, StoreErrorKind};
+use buffer_driver::{CloudStore, ConfigError, Provider, Store, StoreErrorKind, StoreFailure};
 use opendal::Operator;
 
 use crate::store::OpendalStore;
@@ -17,34 +16,25 @@ pub(crate) fn open(cloud: &CloudStore) -> Result<Arc<dyn Store>, ConfigError> {
         #[cfg(feature = "aws")]
         Provider::S3 => s3(cloud),
         #[cfg(not(feature = "aws"))]
-        Provider::S3 => return Err(missing(cloud, "aws")),
+        Provider::S3 => return Err(ConfigError::missing_feature(cloud)),
         #[cfg(feature = "azure")]
         Provider::Azure => azure(cloud),
         #[cfg(not(feature = "azure"))]
-        Provider::Azure => return Err(missing(cloud, "azure")),
+        Provider::Azure => return Err(ConfigError::missing_feature(cloud)),
         #[cfg(feature = "gcp")]
         Provider::Gcs => gcs(cloud),
         #[cfg(not(feature = "gcp"))]
-        Provider::Gcs => return Err(missing(cloud, "gcp")),
+        Provider::Gcs => return Err(ConfigError::missing_feature(cloud)),
     };
-    let failed = |error: opendal::Error| {
-        let store = cloud.to_string();
-        let location = Location::from(store.as_str());
-        let error = StoreError::new(StoreErrorKind::Unsupported, StoreOperation::Open, location)
-            .with_source(error);
-        ConfigError::Open { store, source: error }
-    };
-    let context = http_context(&HttpOptions::default()).map_err(failed)?;
-    let store = OpendalStore::new(built.map_err(failed)?.with_context(context))?;
+    let operator = built
+        .and_then(|operator| Ok(operator.with_context(http_context(&HttpOptions::default())?)));
+    let operator = operator.map_err(|error| {
+        ConfigError::cannot_open(cloud, StoreFailure::new(StoreErrorKind::Unsupported, error))
+    })?;
     // A bucket is known by the URL that names it, not by what OpenDAL calls its service.
-    let store = store.named(cloud.to_string());
+    let store = OpendalStore::new(operator)?.named(cloud.to_string());
     let unquoted = cloud.provider() == Provider::S3 && cloud.flag("unquoted_etag");
     Ok(Arc::new(if unquoted { store.with_unquoted_e_tags() } else { store }))
-}
-
-#[cfg(not(all(feature = "aws", feature = "azure", feature = "gcp")))]
-fn missing(cloud: &CloudStore, feature: &'static str) -> ConfigError {
-    ConfigError::MissingFeature { store: cloud.to_string(), feature }
 }
 
 #[cfg(feature = "aws")]

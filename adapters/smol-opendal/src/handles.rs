@@ -1,0 +1,74 @@
+//! Producers and consumers on smol.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use buffer_driver::{Clock, ConfigError, Handle, Runtime, Store};
+use opendal::Operator;
+
+use crate::open::open_store;
+use crate::runtime::SmolRuntime;
+use crate::store::OpendalStore;
+
+/// Batches entries, uploads the batches, and lists them in the queue's manifest.
+///
+/// Everything but its construction is on [`buffer_driver::Producer`], to which it dereferences.
+pub type Producer = OnSmol<buffer_driver::Producer>;
+
+/// Reads a queue's batches in order, as the only one who does.
+///
+/// Everything but its construction is on [`buffer_driver::Consumer`], to which it dereferences.
+pub type Consumer = OnSmol<buffer_driver::Consumer>;
+
+/// A [`Producer`] or a [`Consumer`] whose work is done on smol: how both are made.
+#[derive(Debug)]
+pub struct OnSmol<H>(H);
+
+impl<H: Handle> OnSmol<H> {
+    /// Over the store that the configuration names, on smol's global executor.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`]: for a field that cannot work, for a store that cannot
+    /// be opened or cannot compare and swap.
+    pub fn new(config: H::Config, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
+        let runtime: Arc<dyn Runtime> = Arc::new(SmolRuntime::new());
+        let (location, options) = H::place(&config);
+        let store = open_store(location, options, &runtime)?;
+        H::over(&config, store, clock, runtime).map(Self)
+    }
+
+    /// Over an operator of your own; see [`OpendalStore`]. `config.store` is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`]: for a field that cannot work, or an operator that cannot compare and swap.
+    pub fn with_operator(
+        config: H::Config,
+        operator: Operator,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ConfigError> {
+        Self::with_store(config, Arc::new(OpendalStore::new(operator)?), clock)
+    }
+
+    /// Over a store of your own. `config.store` is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for a field that cannot work.
+    pub fn with_store(
+        config: H::Config,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ConfigError> {
+        H::over(&config, store, clock, Arc::new(SmolRuntime::new())).map(Self)
+    }
+}
+
+impl<H> Deref for OnSmol<H> {
+    type Target = H;
+
+    fn deref(&self) -> &H {
+        &self.0
+    }
+}
