@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::borrow::Borrow;
 use core::fmt;
 
 /// A batch's place in the queue. Sequences are contiguous and never reused.
@@ -103,6 +104,13 @@ impl Location {
             return Ok(());
         };
         Err(LocationError { location: self.clone(), reason })
+    }
+}
+
+/// A key is looked up in a map of locations by its text alone.
+impl Borrow<str> for Location {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) const OTHER_PREFIX: &str = "other/queue";
 pub(crate) fn place_keys(world: &Arc<World>) {
     let mut random = world.fork("foreign keys");
     let name = ulid(1, u128::from(random.u64(..)));
-    let record = entry::make(u64::MAX, 0, 3);
+    let record = entry::make(u64::MAX, 3);
     let batch =
         encode_batch([&record].into_iter(), Compression::None).expect("it is short").concat();
     if world.plan.theme == Theme::WrongPrefix {
@@ -87,7 +87,7 @@ async fn run(world: &Arc<World>, random: &mut Random) {
             + u64::try_from(world.runtime.elapsed().as_millis()).expect("it fits");
         let name = ulid(now, u128::from(random.u64(..)));
         let location = Location::from(format!("{}/{name}.batch", world.plan.prefix));
-        let record = entry::make(u64::MAX, 0, random.usize(0..9));
+        let record = entry::make(u64::MAX, random.usize(0..9));
         let batch = encode_batch([&record].into_iter(), Compression::None).expect("it is short");
         let written = world.store.write(&location, batch, Condition::Absent);
         let written = world.within(PATIENCE, written).await;

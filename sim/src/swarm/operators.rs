@@ -90,7 +90,7 @@ fn replace(world: &World, next: u64, epoch: Epoch) {
             Location::from(format!("other/{}.batch", foreign::ulid(1, u128::from(index))));
         let entries = [NewEntry { location: &location, metadata: &[] }];
         other = other.append(&entries).expect("it is short");
-        let record = super::oracles::entry::make(u64::MAX, 0, 3);
+        let record = super::oracles::entry::make(u64::MAX, 3);
         let batch = encode_batch([&record].into_iter(), Compression::None).expect("it is short");
         world.store.put_raw(&location, batch.concat());
     }

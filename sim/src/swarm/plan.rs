@@ -157,6 +157,8 @@ pub(crate) struct Plan {
     pub(crate) most_listed: u64,
     /// A thousand producers start at once.
     pub(crate) crowded: bool,
+    /// How many entries a submission has at the most.
+    pub(crate) most_entries: u32,
     /// How many submissions a caller makes in a row at the most.
     pub(crate) burst: u32,
     /// A consumer's caller flushes, closes, takes over again, each once in so many batches.
@@ -232,6 +234,7 @@ impl Plan {
             hurries,
             foreign_keys: one_in(random, 4),
             most_listed: random.u64(15..150),
+            most_entries: 3,
             crowded: false,
             burst: 7,
             whims: 40,
@@ -301,7 +304,9 @@ impl Plan {
                 honours_conditions: true,
                 ..profile
             },
-            most_listed: 40 + self.most_listed / 6,
+            most_listed: 30 + self.most_listed / 8,
+            // It is about many requests; what is in a batch is for short worlds.
+            most_entries: 1,
             work: ms(1500) * rarely,
             acks_in_a_row: 20,
             whims: 1000,

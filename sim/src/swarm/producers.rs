@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::{Join, Kind, Process};
 use buffer_driver::{
-    CompressionType, DeliveryError, DeliveryFailure, Producer, ProducerConfig, SubmitError,
-    WriteHandle,
+    CompressionType, DeliveryError, DeliveryFailure, Producer, ProducerConfig, Runtime as _,
+    SubmitError, WriteHandle,
 };
 use bytes::Bytes;
 
@@ -187,9 +187,9 @@ impl Life {
         let (number, entries, metadata) = {
             let mut oracles = world.oracles();
             let number = oracles.next_submission();
-            let entries: Vec<Bytes> = (0..random.u32(1..=3))
-                .map(|index| entry::make(number, index, random.usize(..largest)))
-                .collect();
+            let entries = random.u32(1..=world.plan.most_entries);
+            let fillers: Vec<usize> = (0..entries).map(|_| random.usize(..largest)).collect();
+            let entries = entry::make_all(number, &fillers);
             let metadata = match random.u32(..3) {
                 0 => Bytes::new(),
                 1 => Bytes::from_static(b"shared by many"),
@@ -250,10 +250,11 @@ impl Life {
         self.weigh();
         world.runtime.record(format_args!("{} took {number}", self.process.id()));
         let life = Arc::clone(self);
-        let _watching = self.process.start(async move {
+        // Nobody waits for this task.
+        self.process.spawn(Box::pin(async move {
             let result = handle.watcher.await_durable().await;
             life.settled(number, order, now, result);
-        });
+        }));
     }
 
     fn weigh(&self) {

@@ -257,7 +257,7 @@ impl Probe {
         if missing > 0 {
             return Ok(Err(format!("a listing left out {missing} of {all} objects")));
         }
-        Ok(match listed.iter().find(|key| !written.contains_key(key)) {
+        Ok(match listed.iter().find(|key| !written.contains_key(*key)) {
             None => Ok(()),
             Some(strange) => Err(format!("a listing shows {strange}, which nobody wrote")),
         })

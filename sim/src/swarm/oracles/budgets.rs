@@ -1,6 +1,7 @@
 //! Requests, and what is held: bounded at every moment.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 use std::time::Duration;
 
 use buffer_core::Location;
@@ -276,15 +277,20 @@ impl Oracles {
     }
 
     /// A producer listed these: whatever it had ready when its last swap took effect belongs to them.
-    pub(super) fn listed_together(&mut self, process: ProcessId, locations: &[Location]) {
+    pub(super) fn listed_together<'a>(
+        &mut self,
+        process: ProcessId,
+        mut locations: impl ExactSizeIterator<Item = &'a str> + Clone,
+    ) {
         let Some(life) = self.life(process) else { return };
         let spending = &mut life.spending;
-        for location in locations {
+        for location in locations.clone() {
             spending.unlisted.remove(location);
         }
-        let [alone] = locations else { return };
+        let (1, Some(alone)) = (locations.len(), locations.next()) else { return };
         let Some(since) = spending.swapped else { return };
-        let next = spending.unlisted.range(alone.clone()..).next();
+        let later = (Bound::Included(alone), Bound::Unbounded);
+        let next = spending.unlisted.range::<str, _>(later).next();
         let was_ready = next.is_some_and(|(_, stored)| stored.is_some_and(|stored| stored < since));
         spending.alone = if was_ready { spending.alone + 1 } else { 0 };
         let in_order = !spending.has_given_up && !spending.reordered;

@@ -92,7 +92,7 @@ impl Oracles {
 
     /// A batch is listed for the first time: what is in it was submitted, whole and in order.
     pub(super) fn submissions_listed(&mut self, by: ProcessId, batch: BatchNumber) {
-        let records = self.batches[batch].records.clone();
+        let records = std::mem::take(&mut self.batches[batch].records);
         let metadata = std::mem::take(&mut self.batches[batch].metadata);
         let mut at = 0;
         while at < records.len() {
@@ -141,6 +141,7 @@ impl Oracles {
             at = end;
         }
         self.batches[batch].metadata = metadata;
+        self.batches[batch].records = records;
     }
 
     fn check_order(&mut self, process: ProcessId, number: u64, order: u64) {

@@ -5,13 +5,24 @@ use bytes::{BufMut, Bytes, BytesMut};
 /// The length of an entry without anything that fills it.
 pub(crate) const LEAST: usize = 12;
 
-/// The entry with this index of a submission, `filler` bytes longer than it need be.
-pub(crate) fn make(submission: u64, index: u32, filler: usize) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(LEAST + filler);
-    bytes.put_u64(submission);
-    bytes.put_u32(index);
-    bytes.put_bytes(b'.', filler);
-    bytes.freeze()
+/// The entries of a submission, longer than they need be by so many bytes each.
+///
+/// They share their memory: a world has millions of them.
+pub(crate) fn make_all(submission: u64, fillers: &[usize]) -> Vec<Bytes> {
+    let len = fillers.iter().map(|filler| LEAST + filler).sum();
+    let mut bytes = BytesMut::with_capacity(len);
+    for (index, filler) in (0..).zip(fillers) {
+        bytes.put_u64(submission);
+        bytes.put_u32(index);
+        bytes.put_bytes(b'.', *filler);
+    }
+    let mut rest = bytes.freeze();
+    fillers.iter().map(|filler| rest.split_to(LEAST + filler)).collect()
+}
+
+/// The only entry of a submission.
+pub(crate) fn make(submission: u64, filler: usize) -> Bytes {
+    make_all(submission, &[filler]).remove(0)
 }
 
 /// Which submission an entry is of, and its index there.

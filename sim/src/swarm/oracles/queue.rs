@@ -138,9 +138,7 @@ impl Oracles {
             return self.violated(Sequences, format!("{by} wrote entries that are none"));
         };
         if !entries.is_empty() {
-            let names = entries.iter().map(|entry| String::from_utf8_lossy(&entry.location));
-            let names: Vec<_> = names.map(|name| Location::from(name.into_owned())).collect();
-            self.listed_together(by, &names);
+            self.listed_together(by, entries.iter().map(RawEntry::name));
         }
         let mut expected = before.1.max(after.0);
         for entry in entries {
@@ -221,9 +219,8 @@ impl Oracles {
 
     /// A batch gets a place. `base_modified` is when the manifest before was written.
     fn listed(&mut self, by: ProcessId, entry: RawEntry, base_modified: i64) {
-        let name = std::str::from_utf8(&entry.location).unwrap_or_default();
-        let location = Location::from(name);
-        let Some(&number) = self.by_location.get(&location) else {
+        let location = entry.name();
+        let Some(&number) = self.by_location.get(location) else {
             self.places.push_back(BatchNumber::MAX);
             let what = format!("{location} is listed as {} and was never stored", entry.sequence);
             return self.violated(DurableAck, what);
@@ -277,8 +274,7 @@ impl Oracles {
         self.places_from = new.first();
         self.places.clear();
         for entry in entries {
-            let name = std::str::from_utf8(&entry.location).unwrap_or_default();
-            let number = self.by_location.get(&Location::from(name)).copied();
+            let number = self.by_location.get(entry.name()).copied();
             if let Some(number) = number {
                 self.batches[number].lost = false;
                 self.batches[number].places.push(entry.sequence);

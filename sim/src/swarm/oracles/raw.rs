@@ -26,6 +26,13 @@ pub(crate) struct RawEntry {
     pub(crate) metadata: Vec<RawMetadata>,
 }
 
+impl RawEntry {
+    /// Its location; empty when that is no text.
+    pub(crate) fn name(&self) -> &str {
+        std::str::from_utf8(&self.location).unwrap_or_default()
+    }
+}
+
 /// One metadata item of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RawMetadata {

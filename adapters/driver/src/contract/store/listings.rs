@@ -113,7 +113,7 @@ pub(super) async fn a_listing_goes_on_while_what_it_listed_is_deleted(bench: &Be
             break;
         }
     }
-    let missed: Vec<_> = keys.iter().filter(|key| !seen.contains(key)).take(5).collect();
+    let missed: Vec<_> = keys.iter().filter(|key| !seen.contains(*key)).take(5).collect();
     bench.expect(
         missed.is_empty(),
         format_args!("all {} keys in a listing whose pages were deleted", keys.len()),
