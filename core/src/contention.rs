@@ -17,7 +17,7 @@ const CROWD_PROVEN_SWAPS: u32 = 256;
 /// How long a store that throttles keeps a key to one writer is known to nobody: waits are counted in this.
 const THROTTLED_TURN: Duration = Duration::from_millis(500);
 /// Nobody asks a store that throttles sooner again than after this.
-const THROTTLED_LEAST: Duration = Duration::from_millis(120);
+const THROTTLED_LEAST: Duration = Duration::from_millis(180);
 /// This share of the time that was lost is the window of who is passed by all the same.
 const OVERTAKEN_SHARE: u32 = 8;
 /// Nobody stays away for more than this share of the time in which a batch must be delivered.
@@ -28,10 +28,16 @@ const STREAK: u32 = 8;
 const PAUSE_TURNS: f64 = 1.5;
 /// Between how many times what is usual, by its age, a writer spreads its tries: young ones far, old ones hardly.
 const SPREAD: (f64, f64) = (0.3, 2.0);
+/// By how much closer who sees that others were served before tries again.
+const PASSED_BY: f64 = 0.3;
 /// In how many times what a swap takes the spread is counted.
 const SPREAD_SWAPS: u32 = 2;
 /// After each so many tries in a row that were lost, the spread is doubled.
 const TRIES: u32 = 16;
+/// The same on a store that throttles, where tries are far apart already, for who knows what is usual.
+const THROTTLED_TRIES: u32 = 64;
+/// After so many tries in a row that were throttled while nobody wrote, the spread is doubled as well.
+const REFUSED: u32 = 6;
 /// By this share of what a swap takes a turn grows for each try that was lost, but for the first.
 const TURN_GROWS: f64 = 0.5;
 
@@ -45,7 +51,11 @@ const TURN_GROWS: f64 = 0.5;
 ///   sixteen writers two or three try at one time, and the others are away.
 /// - Who tries again after a conflict spreads its tries by its age: who has
 ///   waited longer than is *usual* hardly waits, who has come too early waits
-///   longer. So whoever was away for longest is served next, nearly.
+///   longer.
+/// - Names of batches tell the time: who sees that those who were served last
+///   came after it hurries, and who sees that they came long before it lets
+///   those be served that came between, once. So who came first is served
+///   first, nearly.
 ///
 /// What is uploaded meanwhile goes into one swap. Until a writer has got
 /// through against others it knows neither, and each conflict doubles the window
@@ -77,10 +87,16 @@ pub(crate) struct Contention {
     lost: Duration,
     /// What a swap takes at least, once the store has asked for fewer.
     throttled: Duration,
+    /// How often in a row the store asked for fewer swaps while nobody else wrote.
+    refused: u32,
     /// How long to stay away after a success.
     turn: Duration,
     /// How long a batch waits for its swap, where others are in the way.
     usual: Duration,
+    /// Those who were served last came after us.
+    passed_by: bool,
+    /// It has given way since the last success.
+    gave_way: bool,
     /// Others list what they uploaded long after us.
     overtaken: bool,
 }
@@ -114,8 +130,11 @@ impl Contention {
             tries: 0,
             lost: none,
             throttled: none,
+            refused: 0,
             turn: none,
             usual: none,
+            passed_by: false,
+            gave_way: false,
             overtaken: false,
         }
     }
@@ -145,6 +164,32 @@ impl Contention {
         self.overtaken = overtaken;
     }
 
+    /// Notes whether the manifest has changed since it was last read.
+    pub(crate) fn on_seen(&mut self, changed: bool) {
+        let is_refused = !changed && !self.throttled.is_zero();
+        self.refused = if is_refused { self.refused.saturating_add(1) } else { 0 };
+    }
+
+    /// Notes by how much later the oldest batch that waits was uploaded than those that were listed last,
+    /// in milliseconds, and says for how long to let those be served that lie between.
+    pub(crate) fn on_order(
+        &mut self,
+        later: i64,
+        urgency: Urgency,
+        random: &mut fastrand::Rng,
+    ) -> Option<Duration> {
+        self.passed_by = later <= 0;
+        let gap = Duration::from_millis(u64::try_from(later).unwrap_or(0)) / 2;
+        if !self.has_turns() || self.gave_way || gap < self.swap {
+            return None;
+        }
+        crate::sometimes!(ContentionGivesWay);
+        self.gave_way = true;
+        // Names tell the time by the clocks of others: it is waited once, and for no more than a turn.
+        let most = self.turn.min(urgency.left / DELIVERY_SHARE);
+        Some(gap.min(most).mul_f64(0.7 + 0.6 * random.f64()))
+    }
+
     /// Notes that nobody else wrote anything while this writer was away.
     pub(crate) fn on_quiet(&mut self) {
         crate::sometimes!(ContentionQuiet, !self.turn.is_zero());
@@ -163,31 +208,34 @@ impl Contention {
         self.streak = 0;
         self.tries = self.tries.saturating_add(1);
         self.lost = self.lost.saturating_add(self.read).saturating_add(took);
-        let window = match self.spread(urgency) {
-            Some(spread) => took.saturating_mul(SPREAD_SWAPS).mul_f64(spread).min(MOST),
+        let window = match self.spread(urgency, TRIES) {
+            Some(spread) => {
+                let order = if self.passed_by { PASSED_BY } else { 1.0 };
+                took.saturating_mul(SPREAD_SWAPS).mul_f64(spread * order).min(MOST)
+            }
             None => self.widened(took, urgency),
         };
-        let window = window.max(self.crowd_window(took.max(self.throttled), urgency));
+        let window = window.max(self.crowd_window(took.max(self.throttled * 2), urgency));
         let wait = window.mul_f64(random.f64());
         self.lost = self.lost.saturating_add(wait);
         wait
     }
 
     /// How far to spread tries by the age of what waits; `None` while nothing is usual.
-    fn spread(&self, urgency: Urgency) -> Option<f64> {
+    fn spread(&self, urgency: Urgency, tries: u32) -> Option<f64> {
         if self.usual.is_zero() {
             return None;
         }
         let age = urgency.waited.max(LEAST).as_secs_f64();
         let youth = self.usual.as_secs_f64() / age;
         crate::sometimes!(ContentionUrgent, youth < 0.5);
-        Some((youth * youth).clamp(SPREAD.0, SPREAD.1) * self.escalation())
+        Some((youth * youth).clamp(SPREAD.0, SPREAD.1) * self.escalation(tries))
     }
 
     /// How much further to spread what was tried in vain again and again.
-    fn escalation(&self) -> f64 {
-        crate::sometimes!(ContentionEscalates, self.tries >= TRIES);
-        f64::from(1_u32 << (self.tries / TRIES).min(8))
+    fn escalation(&self, tries: u32) -> f64 {
+        crate::sometimes!(ContentionEscalates, self.tries >= tries);
+        f64::from(1_u32 << (self.tries / tries).min(8))
     }
 
     /// The window of who knows nothing of the others, one conflict later.
@@ -217,10 +265,16 @@ impl Contention {
     ) -> Duration {
         self.throttled = THROTTLED_TURN;
         self.tries = self.tries.saturating_add(1);
-        let spread = self.spread(urgency).unwrap_or_else(|| self.escalation());
-        let window = THROTTLED_TURN.mul_f64(spread).min(MOST);
+        if self.usual.is_zero() {
+            // A guess, so that here as well who came first goes first.
+            self.usual = THROTTLED_TURN * 8;
+        }
+        let spread = self.spread(urgency, THROTTLED_TRIES).unwrap_or(1.0);
+        // A store that turns everybody away is no store that serves others first.
+        let refused = 1_u32 << (self.refused / REFUSED).min(8);
+        let window = THROTTLED_TURN.mul_f64(spread * f64::from(refused)).min(MOST);
         let wait = window.mul_f64(0.5 + random.f64()).max(THROTTLED_LEAST);
-        let wait = wait.max(self.crowd_window(self.throttled, urgency).mul_f64(random.f64()));
+        let wait = wait.max(self.crowd_window(self.throttled * 2, urgency).mul_f64(random.f64()));
         self.lost = self.lost.saturating_add(wait);
         wait
     }
@@ -243,9 +297,11 @@ impl Contention {
 
     /// Notes that what was tried is over, by whatever else than a success.
     pub(crate) const fn on_end(&mut self) {
+        self.gave_way = false;
         self.tries = 0;
         self.lost = Duration::ZERO;
         self.throttled = Duration::ZERO;
+        self.refused = 0;
     }
 
     /// How long to let others have their turn after a swap that succeeded; `more` says that another would follow at once.
@@ -285,7 +341,8 @@ impl Contention {
         let known = if self.usual.is_zero() { urgency.waited } else { self.usual };
         self.usual = known.mul_f64(0.7) + urgency.waited.mul_f64(0.3);
         let grown = took.mul_f64(TURN_GROWS).saturating_mul(self.tries - 1);
-        self.turn = self.turn.saturating_add(grown).min(urgency.most());
+        // A little is taken off each time: who was unlucky for a while does not stay away for good.
+        self.turn = self.turn.mul_f64(0.95).saturating_add(grown).min(urgency.most());
     }
 }
 
@@ -348,7 +405,8 @@ mod tests {
     fn a_turn_grows_with_conflicts_and_ends_without_any() {
         let mut random = fastrand::Rng::with_seed(1);
         let mut contention = contended(10, &mut random);
-        assert_eq!(contention.turn, TOOK * 10);
+        // Two tries too many each time, of half a swap each, less a twentieth of all.
+        assert!(contention.turn > TOOK * 7 && contention.turn < TOOK * 10, "{contention:?}");
         assert!(contention.has_turns());
         for _ in 0..30 {
             contention.on_success(TOOK, AT_EASE, false, &mut random);
@@ -372,7 +430,8 @@ mod tests {
             }
             contention.on_success(TOOK, AT_EASE, false, &mut random);
         }
-        assert_eq!(contention.turn, AT_EASE.left / DELIVERY_SHARE);
+        assert!(contention.turn <= AT_EASE.left / DELIVERY_SHARE);
+        assert!(contention.turn >= AT_EASE.left / DELIVERY_SHARE / 2, "{contention:?}");
     }
 
     #[test]

@@ -78,6 +78,7 @@ table! {
         ContentionPause => "a swap succeeded, and the next one waits for others",
         ContentionUrgent => "who had waited long waited less",
         ContentionEscalates => "who tried again and again spread its tries further",
+        ContentionGivesWay => "a writer let those be served first who came before it",
         ContentionQuiet => "a writer that was away for its turn found that nobody else wrote",
         ContentionMadeRoom => "a writer that always wins made room",
         BackoffAtMost => "a request failed so often that its wait grows no more",

@@ -19,12 +19,14 @@ use crate::names::batch_millis;
 use crate::store::{Object, ReadOutcome, StoreError, StoreErrorKind, WriteOutcome};
 use crate::suspicion::Suspicion;
 use crate::time::{Instant, Now};
-use crate::types::BatchId;
+use crate::types::{BatchId, Sequence};
 
 /// How many reads in a row may show bytes that are no manifest before those who wait are told.
 const CORRUPT_READS: u32 = 6;
 /// How many of the batches that others listed are looked at to tell whether they are younger than ours.
 const LOOKED_AT: usize = 64;
+/// How many of the batches that were listed last say who was served last.
+const LISTED_LAST: u64 = 24;
 /// If so many of them are, one in this number, others are served before us.
 const LATE_ONE_IN: usize = 4;
 
@@ -299,7 +301,7 @@ impl Producer {
         ready
     }
 
-    fn next_sequence_known(&self) -> crate::types::Sequence {
+    fn next_sequence_known(&self) -> Sequence {
         let known = self.committer.known.as_ref().expect("the manifest was read");
         known.manifest.next_sequence()
     }
@@ -463,7 +465,10 @@ impl Producer {
         self.committer.phase = Phase::Resting { after: None };
         let seen = match result {
             Ok(ReadOutcome::Found(object)) => match self.read_as_manifest(object) {
-                Ok(seen) => seen,
+                Ok(seen) => {
+                    self.committer.contention.on_seen(true);
+                    seen
+                }
                 Err(fault) => {
                     crate::sometimes!(CommitReadCorrupt);
                     self.committer.corrupt_reads += 1;
@@ -476,6 +481,7 @@ impl Producer {
             Ok(ReadOutcome::NotModified) => match self.committer.known.clone() {
                 Some(known) if known.version.is_some() => {
                     crate::sometimes!(CommitReadNotModified);
+                    self.committer.contention.on_seen(false);
                     if was_away {
                         self.committer.contention.on_quiet();
                     }
@@ -486,7 +492,10 @@ impl Producer {
                     return self.fail_commit(now, &Fault::Store(error));
                 }
             },
-            Ok(ReadOutcome::Missing) => Known::absent(),
+            Ok(ReadOutcome::Missing) => {
+                self.committer.contention.on_seen(false);
+                Known::absent()
+            }
             Err(error) if error.is_retryable() => {
                 crate::sometimes!(CommitReadFailed);
                 return self.rest_after_fault(now, Fault::Store(error));
@@ -558,7 +567,7 @@ impl Producer {
             known => *known = Some(seen.clone()),
         }
         match proof {
-            None => {}
+            None => self.give_way(now, &seen),
             Some(Proof::Happened) => {
                 let attempt = self.committer.attempt.take().expect("it was just judged");
                 let first = seen.manifest.first_sequence();
@@ -593,6 +602,7 @@ impl Producer {
             Some(Proof::DidNot) => {
                 crate::sometimes!(JudgedDidNot);
                 self.end_attempt(now, Proof::DidNot);
+                self.give_way(now, &seen);
             }
             Some(Proof::CannotTell) => {
                 crate::sometimes!(JudgedCannotTell);
@@ -620,6 +630,26 @@ impl Producer {
             late += usize::from(uploaded.is_some_and(|uploaded| uploaded > middle));
         }
         (all > 0).then_some(late * LATE_ONE_IN > all)
+    }
+
+    /// Lets others be served first who uploaded earlier, by the names of what was listed last.
+    fn give_way(&mut self, now: Now, seen: &Known) {
+        let Some((_, began)) = self.pipeline.front().and_then(|batch| batch.upload.as_ref()) else {
+            return;
+        };
+        let last = seen.manifest.next_sequence().0.saturating_sub(LISTED_LAST);
+        let millis = seen.manifest.locations_from(Sequence(last)).filter_map(|(_, location)| {
+            let millis = batch_millis(&self.config.data_path_prefix, location.as_str())?;
+            i64::try_from(millis).ok()
+        });
+        let mut millis: Vec<i64> = millis.collect();
+        millis.sort_unstable();
+        let Some(middle) = millis.get(millis.len() / 2) else { return };
+        let (later, urgency) = (began.wall.0.saturating_sub(*middle), self.urgency(now));
+        if let Some(wait) = self.committer.contention.on_order(later, urgency, &mut self.random) {
+            self.committer.stale = true;
+            self.committer.phase = Phase::Resting { after: Some(now.monotonic + wait) };
+        }
     }
 
     /// Gives the batches of a swap that is over back to be listed again, or up.

@@ -80,7 +80,7 @@ pub(super) fn a_thousand_submissions_survive_random_lost_replies() {
         drop(rule);
         let conflicts = queue.store.counts().swaps_conflicted;
         note!("seed {seed}: {conflicts} conflicts, {} swaps", queue.store.counts().swaps);
-        assert!(conflicts >= 5, "the faults were on: {conflicts} conflicts");
+        assert!(conflicts >= 3, "the faults were on: {conflicts} conflicts");
         let delivered = queue.runtime.block_on(queue.drain());
         let expected: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
         assert_eq!(texts(&delivered), expected);

@@ -102,8 +102,7 @@ pub(super) fn sixteen_busy_producers_are_served_alike_and_soon() {
     );
     assert!(tries <= 2.0, "{tries} tries for each batch");
     assert!(slowest * 2 >= mean, "one got {slowest}, the mean is {mean}");
-    // Forty swaps a second get through; computing, which takes no time here, spreads them elsewhere.
-    assert!(p99 < ms(1200), "{p99:?}");
+    assert!(p99 < secs(1), "{p99:?}");
     queue.runtime.shutdown();
 }
 
