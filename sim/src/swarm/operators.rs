@@ -7,7 +7,7 @@ use buffer_core::{Epoch, Location, Sequence};
 
 use super::plan::Theme;
 use super::world::World;
-use super::{foreign, manifest, secs};
+use super::{Random, foreign, manifest, secs};
 
 /// Does what the world's theme says, once, in the middle of everything.
 pub(crate) async fn meddle(world: &Arc<World>) {
@@ -34,6 +34,9 @@ pub(crate) async fn meddle(world: &Arc<World>) {
     let when = from + (until - from) * random.f64();
     while world.is_unkind() && world.progress() < when {
         world.rest(world.plan.unkind.div_f64(200.0).min(secs(60))).await;
+    }
+    if theme == Theme::ManifestRolledBack {
+        write_again(world, &mut random).await;
     }
     // There must be something to meddle with.
     for _ in 0..50 {
@@ -71,6 +74,20 @@ pub(crate) async fn meddle(world: &Arc<World>) {
             return;
         }
         world.rest(super::ms(300)).await;
+    }
+}
+
+/// Writes the manifest again as it is, under another version: as who copies an object onto itself does.
+async fn write_again(world: &Arc<World>, random: &mut Random) {
+    for _ in 0..random.u32(0..12) {
+        if !world.is_unkind() {
+            return;
+        }
+        if world.store.object(&manifest()).is_some() {
+            world.queue_changes("manifest-written-again");
+            world.store.restore(&manifest(), 0);
+        }
+        world.rest(super::ms(random.u64(50..1500))).await;
     }
 }
 
