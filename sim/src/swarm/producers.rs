@@ -336,7 +336,15 @@ impl Life {
 
     async fn close(&self) {
         self.over.store(true, Relaxed);
-        let _told = self.in_time("close", self.producer.close()).await;
+        let before = self.taken.load(Relaxed);
+        let close = async {
+            let result = self.producer.close().await;
+            // What this tells of, no flush tells of again.
+            let mut failures = locked(&self.failures);
+            failures.told = failures.told.max(before);
+            result
+        };
+        let _told = self.in_time("close", close).await;
     }
 
     /// Nothing goes wrong any more: what was taken is settled, and what is submitted now is durable.
