@@ -16,8 +16,14 @@ const CROWD_SWAPS: u32 = 48;
 const CROWD_PROVEN_SWAPS: u32 = 256;
 /// How long a store that throttles keeps a key to one writer is known to nobody: waits are counted in this.
 const THROTTLED_TURN: Duration = Duration::from_millis(500);
+/// What may be usual there for who has not got through yet, and sees that others were served who came later.
+const THROTTLED_USUAL: Duration = Duration::from_secs(4);
 /// Nobody asks a store that throttles sooner again than after this.
 const THROTTLED_LEAST: Duration = Duration::from_millis(180);
+/// If so much of what others list is late, one in this number, others are served before us.
+const LATE_ONE_IN: usize = 4;
+/// If so much is, there are some who were served and came again.
+const FEW_ONE_IN: usize = 16;
 /// This share of the time that was lost is the window of who is passed by all the same.
 const OVERTAKEN_SHARE: u32 = 8;
 /// Nobody stays away for more than this share of the time in which a batch must be delivered.
@@ -34,8 +40,6 @@ const PASSED_BY: f64 = 0.3;
 const SPREAD_SWAPS: u32 = 2;
 /// After each so many tries in a row that were lost, the spread is doubled.
 const TRIES: u32 = 16;
-/// The same on a store that throttles, where tries are far apart already, for who knows what is usual.
-const THROTTLED_TRIES: u32 = 64;
 /// After so many tries in a row that were throttled while nobody wrote, the spread is doubled as well.
 const REFUSED: u32 = 6;
 /// By this share of what a swap takes a turn grows for each try that was lost, but for the first.
@@ -97,8 +101,19 @@ pub(crate) struct Contention {
     passed_by: bool,
     /// It has given way since the last success.
     gave_way: bool,
-    /// Others list what they uploaded long after us.
+    /// Some of what others list was uploaded long after us.
+    others_return: bool,
+    /// A good part of it was.
     overtaken: bool,
+}
+
+/// What became of others while one waited, by the names of what they listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Others {
+    /// How much they listed.
+    pub(crate) listed: usize,
+    /// How much of that they uploaded long after one's own oldest batch.
+    pub(crate) late: usize,
 }
 
 /// How urgent it is to be heard.
@@ -135,6 +150,7 @@ impl Contention {
             usual: none,
             passed_by: false,
             gave_way: false,
+            others_return: false,
             overtaken: false,
         }
     }
@@ -159,9 +175,10 @@ impl Contention {
         self.read = took;
     }
 
-    /// Notes whether others list what they uploaded long after us.
-    pub(crate) const fn on_others(&mut self, overtaken: bool) {
-        self.overtaken = overtaken;
+    /// Notes what became of others since the last reading.
+    pub(crate) const fn on_others(&mut self, others: Others) {
+        self.others_return = others.late * FEW_ONE_IN > others.listed;
+        self.overtaken = others.late * LATE_ONE_IN > others.listed;
     }
 
     /// Notes whether the manifest has changed since it was last read.
@@ -208,12 +225,13 @@ impl Contention {
         self.streak = 0;
         self.tries = self.tries.saturating_add(1);
         self.lost = self.lost.saturating_add(self.read).saturating_add(took);
-        let window = match self.spread(urgency, TRIES) {
-            Some(spread) => {
+        let window = match self.usual {
+            Duration::ZERO => self.widened(took, urgency),
+            usual => {
                 let order = if self.passed_by { PASSED_BY } else { 1.0 };
-                took.saturating_mul(SPREAD_SWAPS).mul_f64(spread * order).min(MOST)
+                let spread = Self::spread(usual, urgency) * order * self.escalation();
+                took.saturating_mul(SPREAD_SWAPS).mul_f64(spread).min(MOST)
             }
-            None => self.widened(took, urgency),
         };
         let window = window.max(self.crowd_window(took.max(self.throttled * 2), urgency));
         let wait = window.mul_f64(random.f64());
@@ -221,21 +239,18 @@ impl Contention {
         wait
     }
 
-    /// How far to spread tries by the age of what waits; `None` while nothing is usual.
-    fn spread(&self, urgency: Urgency, tries: u32) -> Option<f64> {
-        if self.usual.is_zero() {
-            return None;
-        }
+    /// How far to spread tries by the age of what waits, where so long a wait is usual.
+    fn spread(usual: Duration, urgency: Urgency) -> f64 {
         let age = urgency.waited.max(LEAST).as_secs_f64();
-        let youth = self.usual.as_secs_f64() / age;
+        let youth = usual.as_secs_f64() / age;
         crate::sometimes!(ContentionUrgent, youth < 0.5);
-        Some((youth * youth).clamp(SPREAD.0, SPREAD.1) * self.escalation(tries))
+        (youth * youth).clamp(SPREAD.0, SPREAD.1)
     }
 
     /// How much further to spread what was tried in vain again and again.
-    fn escalation(&self, tries: u32) -> f64 {
-        crate::sometimes!(ContentionEscalates, self.tries >= tries);
-        f64::from(1_u32 << (self.tries / tries).min(8))
+    fn escalation(&self) -> f64 {
+        crate::sometimes!(ContentionEscalates, self.tries >= TRIES);
+        f64::from(1_u32 << (self.tries / TRIES).min(8))
     }
 
     /// The window of who knows nothing of the others, one conflict later.
@@ -265,15 +280,21 @@ impl Contention {
     ) -> Duration {
         self.throttled = THROTTLED_TURN;
         self.tries = self.tries.saturating_add(1);
-        if self.usual.is_zero() {
-            // A guess, so that here as well who came first goes first.
-            self.usual = THROTTLED_TURN * 8;
-        }
-        let spread = self.spread(urgency, THROTTLED_TRIES).unwrap_or(1.0);
         // A store that turns everybody away is no store that serves others first.
         let refused = 1_u32 << (self.refused / REFUSED).min(8);
-        let window = THROTTLED_TURN.mul_f64(spread * f64::from(refused)).min(MOST);
-        let wait = window.mul_f64(0.5 + random.f64()).max(THROTTLED_LEAST);
+        let window = match self.usual {
+            // Nothing is known of the others but that they came when we did, and are served alike: they
+            // may be any number, and tries are as far apart as they took so far.
+            Duration::ZERO if !self.others_return => {
+                THROTTLED_TURN.max(urgency.waited / 2).min(urgency.most())
+            }
+            Duration::ZERO => THROTTLED_TURN.mul_f64(Self::spread(THROTTLED_USUAL, urgency)),
+            usual => {
+                THROTTLED_TURN.mul_f64(Self::spread(usual, urgency) * f64::from(refused)).min(MOST)
+            }
+        };
+        let wait = window.mul_f64(0.5 + random.f64());
+        let wait = wait.min(self.before_the_last_try(THROTTLED_TURN, urgency)).max(THROTTLED_LEAST);
         let wait = wait.max(self.crowd_window(self.throttled * 2, urgency).mul_f64(random.f64()));
         self.lost = self.lost.saturating_add(wait);
         wait
@@ -290,9 +311,12 @@ impl Contention {
         }
         crate::sometimes!(ContentionCrowd);
         let crowd = if self.overtaken { self.lost / OVERTAKEN_SHARE } else { self.lost };
-        // One more try must fit into the time that is left.
-        let tries = urgency.left.saturating_sub(self.read.saturating_add(turn) * 2);
-        crowd.min(urgency.most()).min(tries)
+        crowd.min(urgency.most()).min(self.before_the_last_try(turn, urgency))
+    }
+
+    /// How long may be waited so that one more try fits into the time that is left.
+    fn before_the_last_try(&self, turn: Duration, urgency: Urgency) -> Duration {
+        urgency.left.saturating_sub(self.read.saturating_add(turn) * 2)
     }
 
     /// Notes that what was tried is over, by whatever else than a success.
@@ -449,16 +473,39 @@ mod tests {
         assert!(mean(TOOK * 20) * 3 < mean(TOOK * 5) * 2);
     }
 
+    /// Asks a store that throttles until two minutes are over; how often that was.
+    fn tries_in_two_minutes(contention: &mut Contention, changes: bool) -> u32 {
+        let mut random = fastrand::Rng::with_seed(1);
+        let end = Duration::from_secs(120);
+        let (mut now, mut tries) = (Duration::ZERO, 0);
+        while now < end {
+            let urgency = Urgency { waited: now, left: end - now };
+            let wait = contention.on_throttled(urgency, &mut random);
+            assert!(wait >= THROTTLED_LEAST && wait <= DELIVERY_MOST, "{wait:?}");
+            contention.on_seen(changes);
+            now += wait;
+            tries += 1;
+        }
+        tries
+    }
+
+    /// More than a wait may be: one and a half windows of a quarter of the time.
+    const DELIVERY_MOST: Duration = Duration::from_secs(45);
+
+    /// Goal: whoever knows nothing of the others asks a number of times that is logarithmic in how long it has waited.
     #[test]
     fn a_store_that_throttles_is_asked_less_and_less() {
+        let mut alike = Contention::new();
+        let tries = tries_in_two_minutes(&mut alike, true);
+        assert!(tries < 25, "{tries}");
+        // Who sees that others come and go before it is no part of a crowd, and hurries.
+        let mut overtaken = Contention::new();
+        overtaken.on_others(Others { listed: 8, late: 1 });
+        assert!(tries_in_two_minutes(&mut overtaken, true) > 200);
+        // It may be usual to wait, but not where nobody is served at all.
         let mut random = fastrand::Rng::with_seed(1);
-        let mut contention = Contention::new();
-        let mut waits = Vec::new();
-        for _ in 0..40 {
-            waits.push(contention.on_throttled(NO_TIME, &mut random));
-        }
-        assert!(waits.iter().all(|wait| *wait >= THROTTLED_LEAST && *wait <= MOST * 2));
-        assert!(waits[..4].iter().sum::<Duration>() < waits[36..].iter().sum());
+        let mut refused = contended(10, &mut random);
+        assert!(tries_in_two_minutes(&mut refused, false) < 80);
     }
 
     /// Goal: each wait is drawn from what was lost so far, so that the number of tries is
@@ -503,7 +550,7 @@ mod tests {
             let lost = TOOK * CROWD_SWAPS * 2;
             let draws = (0..200).map(|_| {
                 let mut contention = Contention { lost, ..Contention::new() };
-                contention.on_others(overtaken);
+                contention.on_others(Others { listed: 8, late: if overtaken { 3 } else { 0 } });
                 let urgency = Urgency { waited: lost, ..AT_EASE };
                 contention.on_conflict(TOOK, urgency, &mut random)
             });

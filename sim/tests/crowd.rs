@@ -90,15 +90,13 @@ fn a_crowd_is_served_without_a_storm() {
 /// and as many as it can serve are served.
 #[test]
 fn those_who_cannot_be_served_do_not_storm() {
-    // Served one a second, as fast as can be; each asks three times a second meanwhile.
     let on_gcs = |producers| crowd(producers, ms(20), Profile::GCS, &one_by_one());
     let cost = on_gcs(32);
     assert_eq!((cost.durable, cost.failed), (32, 0));
-    assert!(cost.requests_per_batch < 110.0, "{} requests", cost.requests_per_batch);
-    // Less than three a second for each, until its two minutes are over: more than it need be.
+    assert!(cost.requests_per_batch < 26.0, "{} requests", cost.requests_per_batch);
     let cost = on_gcs(1000);
     assert!(cost.durable > 100, "{} of 120 that were possible", cost.durable);
-    assert!(cost.requests_per_producer < 340.0, "{} requests", cost.requests_per_producer);
+    assert!(cost.requests_per_producer < 42.0, "{} requests", cost.requests_per_producer);
 
     let short = ProducerConfig { delivery_timeout: secs(10), ..one_by_one() };
     let cost = crowd(1000, ms(50), Profile::S3, &short);

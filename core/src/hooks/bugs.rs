@@ -86,7 +86,7 @@ table! {
         CollectWithoutRest => ("I16", "a cycle begins as soon as the one before has ended"),
         // The formats.
         FooterCountTrusted => ("I17+I3", "the list of records is made as long as the footer says, whatever is there"),
-        RecordCountUnchecked => ("I17+I3", "records past the count that the footer names are dropped without a word"),
+        RecordCountUnchecked => ("I17", "records past the count that the footer names are dropped without a word"),
         SequenceOrderUnchecked => ("I17+I1+I8+I2+I13+I11+I9+I4+I14+I6+I10", "sequences of a manifest that repeat or descend are taken as they come"),
         // The driver.
         RequestsWaitForEver => ("I14+I9", "a request without an answer is waited for without end"),

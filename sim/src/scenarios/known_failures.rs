@@ -226,6 +226,32 @@ pub(super) fn failure_08_thirty_two_producers_need_few_swaps_for_each_batch() {
     assert_eq!(queue.manifest().len(), counts.batch_writes);
     assert!(per_batch < 1.0, "{per_batch} swaps for each batch");
     queue.runtime.shutdown();
+    thirty_two_at_once();
+}
+
+/// The same producers, who know nothing of each other yet and begin in one moment.
+fn thirty_two_at_once() {
+    let queue = Queue::new(9);
+    let tasks: Vec<_> = (0..32)
+        .map(|_| {
+            let producer = queue.producer(&one_by_one());
+            queue.runtime.start(async move {
+                let handle = produce(&producer, "x").await;
+                handle.watcher.await_durable().await.expect("the store is well");
+                producer.close().await.expect("the store is well");
+            })
+        })
+        .collect();
+    queue.runtime.block_on(async {
+        for task in tasks {
+            task.await.expect("nothing crashes");
+        }
+    });
+    let counts = queue.store.counts();
+    let per_batch = counts.swaps as f64 / counts.batch_writes as f64;
+    note!("{per_batch:.2} swaps a batch where all begin at once");
+    assert!(per_batch < 8.0, "{per_batch} swaps for each batch where all begin at once");
+    queue.runtime.shutdown();
 }
 
 /// 12. The local directory takes a second write, and a hundredth: real files in a real directory.

@@ -71,7 +71,8 @@ pub(super) fn a_thousand_submissions_survive_random_lost_replies() {
             let mut handles = Vec::new();
             for number in 0..1000 {
                 handles.push(produce(&producer, format!("{number}")).await);
-                queue.runtime.sleep(ms(25)).await;
+                // A store that takes one write a second is not asked more often.
+                queue.runtime.sleep(ms(if profile == Profile::GCS { 150 } else { 25 })).await;
             }
             for handle in handles {
                 handle.watcher.await_durable().await.expect("it is in the end");
@@ -80,7 +81,7 @@ pub(super) fn a_thousand_submissions_survive_random_lost_replies() {
         drop(rule);
         let conflicts = queue.store.counts().swaps_conflicted;
         note!("seed {seed}: {conflicts} conflicts, {} swaps", queue.store.counts().swaps);
-        assert!(conflicts >= 3, "the faults were on: {conflicts} conflicts");
+        assert!(conflicts > 10, "the faults were on: {conflicts} conflicts");
         let delivered = queue.runtime.block_on(queue.drain());
         let expected: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
         assert_eq!(texts(&delivered), expected);

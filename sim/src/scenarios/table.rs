@@ -20,7 +20,7 @@ macro_rules! each_scenario {
                 "A fresh consumer acknowledges what it never got, and nothing is dropped.",
             known_failures::failure_06_a_flipped_byte_in_a_footer_is_a_typed_error(6) [FooterCountTrusted]
                 "Each byte of a batch's footer is flipped in turn.",
-            known_failures::failure_08_thirty_two_producers_need_few_swaps_for_each_batch(8) [NoGroupCommit]
+            known_failures::failure_08_thirty_two_producers_need_few_swaps_for_each_batch(8) [NoGroupCommit, NoPauseAfterConflict]
                 "Thirty-two producers share one manifest for a minute.",
             collecting::failure_09_the_batches_of_a_queue_below_are_not_collected(9) [NestedKeysCollected, ForeignKeysCollected]
                 "A second queue, and foreign objects, under the prefix of the first.",

@@ -7,6 +7,7 @@ use super::super::attempt::Proof;
 use super::super::batch::{Doubt, Stage};
 use super::super::error::DeliveryFailure;
 use super::{Phase, Producer};
+use crate::contention::Others;
 use crate::error::{Fault, ManifestError};
 use crate::format::Manifest;
 use crate::known::Known;
@@ -21,8 +22,6 @@ const CORRUPT_READS: u32 = 6;
 const LOOKED_AT: usize = 64;
 /// How many of the batches that were listed last say who was served last.
 const LISTED_LAST: u64 = 24;
-/// If so many of them are, one in this number, others are served before us.
-const LATE_ONE_IN: usize = 4;
 
 impl Producer {
     /// Takes a reading of the manifest.
@@ -129,8 +128,8 @@ impl Producer {
         crate::sometimes!(ProducerSuspicionCleared, self.committer.suspicion.has_looked());
         self.committer.suspicion.clear();
         self.committer.corrupt_reads = 0;
-        if let Some(overtaken) = self.is_overtaken(now, &seen) {
-            self.committer.contention.on_others(overtaken);
+        if let Some(others) = self.others(now, &seen) {
+            self.committer.contention.on_others(others);
         }
         let proof = self.committer.attempt.as_ref().map(|attempt| attempt.judge(&seen));
         match &mut self.committer.known {
@@ -184,25 +183,26 @@ impl Producer {
         }
     }
 
-    /// Whether a good part of what others listed since the last reading was uploaded long after our first batch.
+    /// What others listed since the last reading, if anything, and how much of it was uploaded in the later
+    /// half of the time that our first batch has waited.
     ///
     /// Names tell the time by the clocks of those who made them: one that is
     /// wrong costs requests or time, and never more than the windows allow.
-    fn is_overtaken(&self, now: Now, seen: &Known) -> Option<bool> {
+    fn others(&self, now: Now, seen: &Known) -> Option<Others> {
         let known = self.committer.known.as_ref()?;
         let (_, began) = self.pipeline.front()?.upload.as_ref()?;
         let half = now.monotonic.saturating_since(began.monotonic) / 2;
         let half = i64::try_from(half.as_millis()).unwrap_or(i64::MAX);
         let middle = began.wall.0.saturating_add(half);
-        let (mut all, mut late) = (0, 0);
+        let mut others = Others::default();
         let listed = seen.manifest.locations_from(known.manifest.next_sequence());
         for (_, location) in listed.take(LOOKED_AT) {
             let uploaded = batch_millis(&self.config.data_path_prefix, location.as_str())
                 .and_then(|millis| i64::try_from(millis).ok());
-            all += 1;
-            late += usize::from(uploaded.is_some_and(|uploaded| uploaded > middle));
+            others.listed += 1;
+            others.late += usize::from(uploaded.is_some_and(|uploaded| uploaded > middle));
         }
-        (all > 0).then_some(late * LATE_ONE_IN > all)
+        (others.listed > 0).then_some(others)
     }
 
     /// Lets others be served first who uploaded earlier, by the names of what was listed last.
