@@ -160,11 +160,6 @@ impl Contention {
         Self { takes_turns: false, ..Self::new() }
     }
 
-    /// What a swap takes by all that is known; zero before the first.
-    pub(crate) const fn usual_swap(&self) -> Duration {
-        self.swap
-    }
-
     /// Whether others are given their turns.
     pub(crate) fn has_turns(&self) -> bool {
         !self.turn.is_zero() && self.turn >= self.swap
@@ -372,7 +367,6 @@ impl Contention {
 
 #[cfg(test)]
 mod tests {
-    use alloc::vec::Vec;
 
     use super::*;
 

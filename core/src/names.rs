@@ -54,10 +54,10 @@ pub(crate) fn batch_millis(prefix: &Location, key: &str) -> Option<u64> {
     let (time, random) = stem.as_bytes().split_at_checked(10).filter(|_| fits)?;
     let is_written_so = random.iter().all(|byte| VALUES[usize::from(*byte)] != NO_DIGIT);
     let digits = time.iter().map(|byte| VALUES[usize::from(*byte)]);
-    let millis = digits.fold((0, is_written_so), |(millis, all), value| {
-        (millis << 5 | u64::from(value & 31), all && value != NO_DIGIT)
+    let (millis, is_written_so) = digits.fold((0, is_written_so), |(millis, so_far), value| {
+        (millis << 5 | u64::from(value & 31), so_far && value != NO_DIGIT)
     });
-    millis.1.then_some(millis.0)
+    is_written_so.then_some(millis)
 }
 
 const NO_DIGIT: u8 = u8::MAX;

@@ -106,6 +106,56 @@ fn a_full_producer_gives_the_submission_back() {
     assert_eq!(transcript, ["Encode", "ReadManifest"]);
 }
 
+/// What is uploaded and waits for its swap makes room for others: the store has it. Should a clock say
+/// then that it is too old to be listed, it is given up, and certainly not delivered.
+#[test]
+fn an_uploaded_batch_makes_room_and_is_given_up_when_it_is_old() {
+    let config = ProducerConfig {
+        max_buffered_bytes: 5_000,
+        max_buffered_inputs: 1,
+        ..ProducerConfig::default()
+    };
+    for jumps in [false, true] {
+        let mut producer = Producer::new(config.clone(), 1).expect("it is valid");
+        let large = "x".repeat(3000);
+        let receipt = producer.submit(at_ms(0), submission(&large)).expect("there is room");
+        let (_, mut commands, _) = drain(&mut producer);
+        let [Command::Encode(_), Command::ReadManifest(_)] = &commands[..] else {
+            panic!("{commands:?}")
+        };
+        let Some(Command::ReadManifest(read)) = commands.pop() else { unreachable!() };
+        let Some(Command::Encode(encode)) = commands.pop() else { unreachable!() };
+        producer.handle_completion(at_ms(1), encode.run(&mut Codec::new()));
+        let Some(Command::PutBatch(put)) = drain(&mut producer).1.pop() else {
+            panic!("no upload")
+        };
+        assert!(producer.submit(at_ms(1), submission(&large)).is_err(), "its upload may fail");
+        let stored = Ok(WriteOutcome::Stored(Version::from_e_tag("1")));
+        producer.handle_completion(at_ms(2), put.ticket.complete(stored));
+        let (transcript, _, _) = drain(&mut producer);
+        assert_eq!(transcript, ["Ready"], "the store has it");
+        producer.submit(at_ms(2), submission(&large)).expect("there is room again");
+        drain(&mut producer);
+
+        let mut now = at_ms(3);
+        if jumps {
+            now.wall.0 += 300_000;
+        }
+        producer.handle_completion(now, read.ticket.complete(Ok(ReadOutcome::Missing)));
+        let (transcript, _, _) = drain(&mut producer);
+        if jumps {
+            let [told] = &transcript[..] else { panic!("{transcript:?}") };
+            assert!(
+                told.contains("NotDelivered(TooOld")
+                    && told.contains(&format!("{:?}", receipt.batch)),
+                "{told}"
+            );
+        } else {
+            assert_eq!(transcript, ["CasManifest"]);
+        }
+    }
+}
+
 /// What another machine asked for is not ours, and is ignored.
 #[test]
 fn a_completion_of_another_machine_is_ignored() {
@@ -208,7 +258,7 @@ fn a_closed_machine_says_so_once() {
 #[test]
 fn copies_made_by_encoding_count_as_held() {
     let config = ProducerConfig {
-        max_buffered_bytes: 5_000,
+        max_buffered_bytes: 6_000,
         max_buffered_inputs: 1,
         ..ProducerConfig::default()
     };

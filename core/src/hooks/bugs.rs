@@ -37,6 +37,7 @@ table! {
         // The producer: bounds, timers, the end.
         InFlightUnbounded => ("I15", "any number of batches is in flight"),
         MemoryUnbounded => ("I15", "submissions are taken past `max_buffered_bytes`"),
+        BytesReleasedTooSoon => ("I3+I1+I14+I2+I13+I15", "a batch's bytes make room for others while its upload may still fail"),
         BackPressureNeverReleased => ("I14", "who was turned away is never told that there is room"),
         FlushTimerLost => ("I14", "an open batch is not sealed by time"),
         FlushTimerStarved => ("I14", "each submission starts the flush timer of its batch anew"),

@@ -13,6 +13,7 @@ table! {
         NoPlaceInFlight => "a batch was due, and no place in flight was free",
         BackPressureMet => "a submission was given back because of what is held",
         BackPressureReleased => "who was turned away was told that there is room",
+        BytesReleased => "the bytes of an uploaded batch made room for others",
         EncodingCharged => "a second batch was encoded at a time, its copy within the limit",
         EncodingWaitsForMemory => "a batch waits to be encoded until there is room for the copy",
         BytesHeldPastSettlement => "a batch was settled while the host still held its bytes",
@@ -24,6 +25,7 @@ table! {
         UploadDenied => "an upload failed for good",
         UploadedOutOfOrder => "a batch was stored before one that was submitted earlier",
         UploadedAgain => "a batch that waited too long was uploaded under a new name",
+        ReleasedTooOld => "a batch that waited too long was given up, because its bytes had made room for others",
         // The producer: its end.
         DeadlinePassedSealed => "a batch was given up before it was encoded",
         DeadlinePassedEncoding => "a batch was given up while its bytes were made",
@@ -42,7 +44,6 @@ table! {
         ManifestCreated => "a swap made the manifest",
         CommitWithoutRead => "a swap was built on what the swap before it wrote",
         GroupCommit => "a swap lists more than one batch",
-        SwapGathers => "a swap waits for more to list, because callers wait for room",
         LargeGroupCommit => "a swap lists more than four batches",
         CommittedWhileUploading => "a swap left out a batch behind those that it lists",
         CreateConflict => "a swap that was to make the manifest met a conflict",

@@ -1,6 +1,7 @@
 //! A batch on its way from the first submission to settlement.
 
 use alloc::vec::Vec;
+use core::mem;
 
 use bytes::Bytes;
 
@@ -143,7 +144,8 @@ pub(crate) struct Batch {
     pub(crate) doubt: Doubt,
     pub(crate) metadata: Vec<Metadata>,
     pub(crate) payload_bytes: usize,
-    /// Its bytes, once they are made; kept until it is settled, because it may need another name.
+    /// Its bytes, once they are made: until it is uploaded, and then as long as nobody else needs the room,
+    /// because it may have to be uploaded under another name.
     pub(crate) payload: Rope,
     /// Its name in the store, and when the upload under that name began.
     pub(crate) upload: Option<(Location, Now)>,
@@ -160,6 +162,18 @@ impl Batch {
     /// Whether it is past sealing.
     pub(crate) const fn is_in_flight(&self) -> bool {
         !matches!(self.stage, Stage::Sealed(_))
+    }
+
+    /// Lets its bytes go, which the store has; gives back how many.
+    pub(crate) fn release(&mut self) -> usize {
+        self.payload = Rope::new();
+        let left = self.cost.min(BATCH_OVERHEAD + self.metadata_bytes);
+        mem::replace(&mut self.cost, left) - left
+    }
+
+    /// Whether its bytes made room for others.
+    pub(crate) const fn is_released(&self) -> bool {
+        self.payload.is_empty()
     }
 
     /// Notes where it was when it was given up for its age.

@@ -19,8 +19,9 @@ pub struct ProducerConfig {
     pub flush_size_bytes: usize,
     /// At how many submissions a batch is sealed.
     pub max_buffered_inputs: usize,
-    /// How many bytes may be held, from submission to settlement; past that, submissions are given back.
-    /// While a batch is encoded, a copy of its small entries is held besides.
+    /// How many bytes may be held; past that, submissions are given back. What is uploaded and waits to be
+    /// listed is held only as long as there is room: the store has it. While a batch is encoded, a copy of its
+    /// small entries is held besides.
     pub max_buffered_bytes: usize,
     /// How many batches may be encoded and uploaded at one time. Up to four times as many may be past
     /// sealing and not settled: those that are uploaded wait for a swap. While as many as this are, a

@@ -25,7 +25,7 @@ pub struct Submission {
 pub enum SubmitError {
     /// It would pass `max_buffered_bytes`. Try again after [`ProducerEvent::Ready`](super::ProducerEvent::Ready).
     #[error(
-        "the producer holds as much as `max_buffered_bytes` allows; try again when some of it is durable"
+        "the producer holds as much as `max_buffered_bytes` allows; try again when some of it is stored"
     )]
     Full(Submission),
     /// It has no entries.
@@ -131,6 +131,13 @@ pub enum DeliveryFailure {
     Overtaken {
         /// The sequence that the batch would have got.
         sequence: Sequence,
+    },
+    /// A clock says that so much time has passed since its upload that it may be collected any moment, and its
+    /// bytes, which another upload would need, had made room for others.
+    #[error("it was uploaded more than {limit:?} ago, and its bytes are not held any more")]
+    TooOld {
+        /// How long after its upload it could be listed: half of the grace period.
+        limit: Duration,
     },
     /// The host stopped before the batch was settled.
     #[error("the producer's runtime stopped")]

@@ -67,6 +67,9 @@ pub struct ProducerStats {
     pub conflicts: u64,
 }
 
+/// At the most so great a part of all that may be held is kept for copies.
+const KEPT_FOR_COPIES: usize = 8;
+
 /// The producer's state machine.
 ///
 /// ```
@@ -94,6 +97,8 @@ pub struct Producer {
     committer: Committer,
     running: BTreeMap<CommandId, Running>,
     buffered_bytes: usize,
+    /// What submissions may take of `max_buffered_bytes`.
+    room: usize,
     /// Somebody was told [`SubmitError::Full`] when this much was held, and waits for it to become less.
     starved_at: Option<usize>,
     stats: ProducerStats,
@@ -137,7 +142,9 @@ impl Producer {
     pub fn new(config: ProducerConfig, seed: u64) -> Result<Self, ConfigError> {
         config.validate()?;
         let mut random = fastrand::Rng::with_seed(seed);
+        let limit = config.max_buffered_bytes;
         Ok(Self {
+            room: limit - config.flush_size_bytes.min(limit / KEPT_FOR_COPIES),
             ids: CommandIds::starting_at(random.u64(..)),
             names: BatchNames::new(config.data_path_prefix.clone(), random.u64(..)),
             committer: Committer::new(),
@@ -191,7 +198,10 @@ impl Producer {
             self.seal(now);
         }
         let cost = if self.open.is_some() { size.cost } else { alone };
-        if self.buffered_bytes + cost > limit && !crate::planted!(MemoryUnbounded) {
+        if !self.has_room_for(cost) {
+            self.release_uploaded();
+        }
+        if !self.has_room_for(cost) && !crate::planted!(MemoryUnbounded) {
             crate::sometimes!(BackPressureMet);
             // Waiting for the timer would be waiting for nothing: nobody can add to the open batch.
             self.starved_at = Some(self.buffered_bytes);
@@ -199,6 +209,11 @@ impl Producer {
             return Err(SubmitError::Full(submission));
         }
         Ok(self.push(now, submission, Size { cost, ..size }))
+    }
+
+    /// Whether so much more may be held. Some is kept for the copies that encoding makes, unless nothing is held.
+    const fn has_room_for(&self, cost: usize) -> bool {
+        self.buffered_bytes + cost <= self.room || self.buffered_bytes == 0
     }
 
     fn push(&mut self, now: Now, submission: Submission, size: Size) -> Receipt {
@@ -258,7 +273,7 @@ impl Producer {
         self.advance(now);
     }
 
-    /// Bytes held: submitted and not settled.
+    /// Bytes held: submitted, and not settled or let go.
     #[must_use]
     pub const fn buffered_bytes(&self) -> usize {
         self.buffered_bytes
@@ -290,6 +305,9 @@ impl Producer {
         self.commit(now);
         // A commit frees places in flight, and may send old batches to be uploaded again.
         self.start_batches(now);
+        if self.starved_at.is_some() {
+            self.release_uploaded();
+        }
         let is_released =
             self.starved_at.is_some_and(|starved_at| self.buffered_bytes < starved_at);
         if is_released && !crate::planted!(BackPressureNeverReleased) {
@@ -303,6 +321,25 @@ impl Producer {
         }
         let past_window = self.pipeline.get(self.window());
         assert!(past_window.is_none_or(|batch| !batch.is_in_flight()), "places are given in order");
+    }
+
+    /// Lets the bytes of uploaded batches go, for others need the room: the store has them.
+    fn release_uploaded(&mut self) {
+        if crate::planted!(ReuploadInCase2) || crate::planted!(ReuploadInCase4) {
+            return;
+        }
+        let window = self.window();
+        for batch in self.pipeline.iter_mut().take(window) {
+            let is_safe = match batch.stage {
+                Stage::Uploaded => true,
+                Stage::Uploading => crate::planted!(BytesReleasedTooSoon),
+                Stage::Sealed(_) | Stage::Encoding | Stage::Encoded { .. } => false,
+            };
+            if is_safe && !batch.is_released() {
+                crate::sometimes!(BytesReleased);
+                self.buffered_bytes -= batch.release();
+            }
+        }
     }
 
     /// Ends a batch's life. It must have left the pipeline.

@@ -20,10 +20,18 @@ use crate::types::{BatchId, Location};
 /// How many times `max_inflight_batches` may be past sealing and not settled.
 const PLACES_IN_WINDOW: usize = 4;
 
+/// Batches that something is being done for.
+struct UnderWay {
+    /// Their bytes are being made, or are made and wait for a place.
+    making: usize,
+    uploading: usize,
+}
+
 impl Producer {
     /// Whether a batch that is sealed now would be uploaded at once: if not, it may as well grow.
     pub(super) fn has_free_place(&self) -> bool {
-        self.pipeline.len() < self.window() && !self.is_at_its_places()
+        let UnderWay { making, uploading } = self.under_way();
+        self.pipeline.len() < self.window() && making + uploading < self.places()
     }
 
     /// How long a batch stays open that is not full.
@@ -35,7 +43,7 @@ impl Producer {
         self.config.flush_interval.saturating_mul(1 << waiting.min(16))
     }
 
-    /// How many batches may be encoded and uploaded at one time.
+    /// How many batches may be uploaded at one time; as many may be made ahead of that.
     fn places(&self) -> usize {
         if crate::planted!(InFlightUnbounded) {
             return usize::MAX;
@@ -49,18 +57,22 @@ impl Producer {
         self.places().saturating_mul(PLACES_IN_WINDOW)
     }
 
-    /// How many batches are encoded and uploaded at this moment.
-    pub(super) fn under_way(&self) -> usize {
-        let is_under_way = |batch: &&Batch| match batch.stage {
-            Stage::Encoding | Stage::Uploading => true,
-            Stage::Sealed(_) | Stage::Encoded { .. } | Stage::Uploaded => false,
-        };
-        self.pipeline.iter().take(self.window()).filter(is_under_way).count()
+    /// What is being done for batches at this moment.
+    fn under_way(&self) -> UnderWay {
+        let mut under_way = UnderWay { making: 0, uploading: 0 };
+        for batch in self.pipeline.iter().take(self.window()) {
+            match batch.stage {
+                Stage::Encoding | Stage::Encoded { after: None } => under_way.making += 1,
+                Stage::Uploading => under_way.uploading += 1,
+                Stage::Sealed(_) | Stage::Encoded { after: Some(_) } | Stage::Uploaded => {}
+            }
+        }
+        under_way
     }
 
-    /// Whether no more can be encoded or uploaded now.
+    /// Whether no more can be uploaded now.
     pub(super) fn is_at_its_places(&self) -> bool {
-        self.under_way() >= self.places()
+        self.under_way().uploading >= self.places()
     }
 
     /// Closes the open batch, if there is one.
@@ -108,29 +120,32 @@ impl Producer {
 
     /// Gives free places to batches that wait, and uploads what is ready to be uploaded.
     pub(super) fn start_batches(&mut self, now: Now) {
-        let mut free = self.places().saturating_sub(self.under_way());
+        let UnderWay { making, uploading } = self.under_way();
+        let mut may_make = self.places().saturating_sub(making);
+        let mut may_upload = self.places().saturating_sub(uploading);
         for index in 0..self.pipeline.len().min(self.window()) {
-            if free == 0 {
-                break;
-            }
             match &self.pipeline[index].stage {
-                Stage::Sealed(_) => match self.charge_for_copy(index) {
+                Stage::Sealed(_) if may_make > 0 => match self.charge_for_copy(index) {
                     Some(charge) => {
                         self.encode(index, charge);
-                        free -= 1;
+                        may_make -= 1;
                     }
                     None => {
                         crate::sometimes!(EncodingWaitsForMemory);
-                        break;
+                        may_make = 0;
                     }
                 },
-                Stage::Encoded { after } => {
+                Stage::Encoded { after } if may_upload > 0 => {
                     if after.is_none_or(|after| after <= now.monotonic) {
                         self.upload(now, index);
-                        free -= 1;
+                        may_upload -= 1;
                     }
                 }
-                Stage::Encoding | Stage::Uploading | Stage::Uploaded => {}
+                Stage::Sealed(_)
+                | Stage::Encoding
+                | Stage::Encoded { .. }
+                | Stage::Uploading
+                | Stage::Uploaded => {}
             }
         }
     }
@@ -140,13 +155,16 @@ impl Producer {
     ///
     /// One batch at a time may be encoded beyond `max_buffered_bytes`, without
     /// charge, so that there is always progress; others only below it.
-    fn charge_for_copy(&self, index: usize) -> Option<usize> {
+    fn charge_for_copy(&mut self, index: usize) -> Option<usize> {
         let goes_free =
             |batch: &Batch| matches!(batch.stage, Stage::Encoding) && batch.copy_charge == 0;
         if !self.pipeline.iter().take(index).any(goes_free) {
             return Some(0);
         }
         let copy = self.pipeline[index].payload_bytes;
+        if self.buffered_bytes + copy > self.config.max_buffered_bytes {
+            self.release_uploaded();
+        }
         (self.buffered_bytes + copy <= self.config.max_buffered_bytes).then_some(copy)
     }
 

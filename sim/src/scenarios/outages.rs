@@ -172,6 +172,48 @@ pub(super) fn an_outage_holds_callers_back_and_memory_down() {
     queue.runtime.shutdown();
 }
 
+/// Goal: while no swap gets through, batches are uploaded on, and those that are make room for others; all are
+/// delivered afterwards, in order and whole, though the first upload of each failed.
+pub(super) fn uploads_go_on_while_no_swap_gets_through() {
+    let queue = Queue::new(1);
+    let config = ProducerConfig {
+        max_buffered_bytes: 8 * MIB,
+        flush_size_bytes: MIB,
+        flush_interval: ms(10),
+        ..ProducerConfig::default()
+    };
+    let producer = queue.producer(&config);
+    let mut uploads = 0;
+    let unlucky = queue.store.fault(move |request| {
+        uploads += usize::from(request.is_of_batch() && request.is_write());
+        match request.is_of_batch() && request.is_write() && uploads % 2 == 1 {
+            true => Verdict::Fail(Transient),
+            false => Verdict::Pass,
+        }
+    });
+    let no_swap = queue.store.fault(|request| match request.is_swap() {
+        true => Verdict::Fail(Transient),
+        false => Verdict::Pass,
+    });
+    let entry = |number: u8| Bytes::from(vec![number; MIB / 2]);
+    queue.runtime.block_on(async {
+        for number in 0..80 {
+            producer.produce(vec![entry(number)], Bytes::new()).await.expect("it waits for room");
+            assert!(producer.stats().buffered_bytes <= 8 * MIB);
+        }
+    });
+    let elapsed = queue.runtime.elapsed();
+    assert!(elapsed < secs(30), "40 MiB went through room for 8 in {elapsed:?}");
+    assert_eq!(producer.stats().batches_durable, 0);
+    drop(no_swap);
+    drop(unlucky);
+    queue.runtime.block_on(async { producer.close().await }).expect("all is delivered");
+    let delivered = queue.runtime.block_on(queue.drain());
+    let entries: Vec<Bytes> = delivered.iter().flat_map(|batch| batch.entries.clone()).collect();
+    assert_eq!(entries.len(), 80);
+    assert!(entries.iter().zip(0..).all(|(found, number)| *found == entry(number)));
+}
+
 /// Goal: one submission larger than everything that may ever be held is refused at once, and given back.
 pub(super) fn a_submission_that_never_fits_is_refused_at_once() {
     let queue = Queue::new(1);

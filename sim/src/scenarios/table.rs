@@ -102,6 +102,8 @@ macro_rules! each_scenario {
                 "A store is down for longer than the delivery timeout.",
             outages::an_outage_holds_callers_back_and_memory_down() [MemoryUnbounded]
                 "Callers go on while the store is down, and what is held stays under the limit.",
+            outages::uploads_go_on_while_no_swap_gets_through() [BytesReleasedTooSoon]
+                "No swap gets through for a while, and more is produced than may be held.",
             outages::a_submission_that_never_fits_is_refused_at_once() []
                 "One submission is larger than all that may be held.",
             outages::a_refused_batch_neither_loses_nor_reorders_others() [SwapBeforeUpload]
@@ -126,6 +128,8 @@ macro_rules! each_scenario {
                 "Eight producers, for five minutes, on a store that takes one write a second to one key.",
             speed::under_light_load_an_entry_takes_an_upload_and_a_swap() []
                 "Ten calls a second, and nobody else.",
+            speed::what_is_uploaded_takes_no_room() []
+                "A caller is faster than the store, and what may be held is ten batches.",
             speed::an_idle_consumer_transfers_nothing_and_polls_ever_less() []
                 "A consumer waits for ten minutes, and nothing comes.",
             found::a_fetch_that_waits_for_room_does_not_keep_the_loop_busy() []

@@ -181,8 +181,8 @@ impl Faults {
         }
         let Some(object) = world.store.object(&request.location) else { return Verdict::Pass };
         let mut bytes = object.bytes.to_vec();
-        let length = bytes.len();
-        bytes[offset % length] ^= mask;
+        let Some(place) = offset.checked_rem(bytes.len()) else { return Verdict::Pass };
+        bytes[place] ^= mask;
         // Not by the reader that is judged.
         let shows = !oracles::is_batch(&request.location, &bytes.into());
         if shows {

@@ -127,6 +127,13 @@ pub(crate) struct ClockPlan {
     pub(crate) timers_late: Duration,
 }
 
+impl ClockPlan {
+    /// Whether one clock of a process may pass a long time while the other does not.
+    pub(crate) const fn leap(&self) -> bool {
+        self.jumps_forward || self.freezes || self.suspends
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) theme: Theme,

@@ -310,6 +310,9 @@ impl Life {
                 damaged || plan.faults.false_bytes > 0 || self.world.is_forgiving()
             }
             DeliveryFailure::TimedOut { .. } | DeliveryFailure::Overtaken { .. } => true,
+            DeliveryFailure::TooOld { .. } => {
+                plan.clocks.leap() || plan.has_spell(Spell::BlindProducer)
+            }
             DeliveryFailure::Encode(_) => self.world.is_forgiving(),
             DeliveryFailure::Stopped | _ => false,
         };

@@ -325,6 +325,9 @@ impl Store for Tap {
                 self.know(version, next);
                 self.world.oracles().knows_written(self.process.id(), term);
             }
+            if is_batch && matches!(result, Ok(WriteOutcome::Stored(_))) {
+                self.world.oracles().knows_stored(&location);
+            }
             if matches!(result, Ok(WriteOutcome::Conflict)) {
                 let (id, now) = (self.process.id(), self.world.runtime.elapsed());
                 if is_batch {

@@ -22,9 +22,6 @@ use crate::suspicion::Suspicion;
 use crate::time::{Instant, Now};
 use crate::types::{BatchId, Sequence};
 
-/// For how much of the time that a swap takes it may wait to list more.
-const GATHERING: f64 = 0.8;
-
 /// What the producer knows of the manifest, and what it is doing about it.
 #[derive(Debug)]
 pub(super) struct Committer {
@@ -40,10 +37,6 @@ pub(super) struct Committer {
     /// The swap whose outcome is not certain.
     attempt: Option<Attempt>,
     contention: Contention,
-    /// Since when there has been something to swap.
-    ready_since: Option<Instant>,
-    /// Until when a swap waits for more to list.
-    gathers_until: Option<Instant>,
     backoff: Backoff,
     suspicion: Suspicion,
     last_fault: Option<Fault>,
@@ -73,8 +66,6 @@ impl Committer {
             phase: Phase::Resting { after: None },
             attempt: None,
             contention: Contention::new(),
-            ready_since: None,
-            gathers_until: None,
             backoff: Backoff::new(RETRY_BASE, RETRY_MOST),
             suspicion: Suspicion::new(),
             last_fault: None,
@@ -102,7 +93,7 @@ impl Committer {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Resting { after } => after.or(self.gathers_until),
+            Phase::Resting { after } => after,
             Phase::Reading { .. } | Phase::Swapping { .. } | Phase::Stopped => None,
         }
     }
@@ -123,11 +114,6 @@ impl Committer {
 impl Producer {
     /// Does the next thing about the manifest, if nothing is under way.
     pub(super) fn commit(&mut self, now: Now) {
-        self.committer.gathers_until = None;
-        match self.has_something_to_commit() {
-            true => _ = self.committer.ready_since.get_or_insert(now.monotonic),
-            false => self.committer.ready_since = None,
-        }
         match self.committer.phase {
             Phase::Resting { after } if after.is_none_or(|after| after <= now.monotonic) => {}
             Phase::Resting { .. }
@@ -145,27 +131,9 @@ impl Producer {
         if undecided || unread || (self.committer.stale && self.has_something_to_commit()) {
             self.read_manifest(now);
         } else if self.has_something_to_commit() {
-            self.committer.gathers_until = self.gathers_until(now);
-            if self.committer.gathers_until.is_none() {
-                crate::sometimes!(CommitWithoutRead, self.stats.swaps > 0);
-                self.swap(now);
-            }
+            crate::sometimes!(CommitWithoutRead, self.stats.swaps > 0);
+            self.swap(now);
         }
-    }
-
-    /// Until when a swap should wait for more to list; `None` when it should go now.
-    ///
-    /// Callers wait for room, and most of what holds it is still being uploaded: whatever just misses a swap
-    /// waits for two. So a swap waits until it lists three fifths of what is under way, for less than it takes itself.
-    fn gathers_until(&self, now: Now) -> Option<Instant> {
-        let since = self.committer.ready_since?;
-        let until = since + self.committer.contention.usual_swap().mul_f64(GATHERING);
-        let is_ready = |batch: &&Batch| matches!(batch.stage, Stage::Uploaded);
-        let ready = self.pipeline.iter().take(self.window()).take_while(is_ready).count();
-        let all = ready + self.under_way();
-        let gathers = self.starved_at.is_some() && until > now.monotonic && ready * 5 < all * 3;
-        crate::sometimes!(SwapGathers, gathers);
-        gathers.then_some(until)
     }
 
     fn has_something_to_commit(&self) -> bool {
@@ -228,7 +196,6 @@ impl Producer {
             }
         }
         let first = base.manifest.next_sequence();
-        self.committer.ready_since = None;
         self.committer.attempt = Some(Attempt { base, result, batches, first });
         self.send_swap(now);
     }
@@ -278,6 +245,11 @@ impl Producer {
                 continue;
             }
             match batch.doubt {
+                Doubt::None if batch.is_released() => {
+                    crate::sometimes!(ReleasedTooOld);
+                    let batch = self.pipeline.remove(ready).expect("it was just there");
+                    self.give_up(&batch, DeliveryFailure::TooOld { limit: half_grace });
+                }
                 Doubt::None => {
                     crate::sometimes!(UploadedAgain);
                     batch.stage = Stage::Encoded { after: None };

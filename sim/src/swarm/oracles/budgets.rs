@@ -69,7 +69,7 @@ pub(super) struct Spending {
     terms: u64,
     /// When it did so last.
     term_begun: Duration,
-    /// Bytes of submissions that were taken and not settled.
+    /// Bytes of submissions that were taken, and not settled or known to be stored.
     held: usize,
     /// Since when more is held than may be, if that lasts.
     over_since: Option<Duration>,

@@ -1,5 +1,8 @@
 //! What callers of producers submitted, and what they were told.
 
+use std::mem;
+
+use buffer_core::Location;
 use bytes::Bytes;
 
 use super::{BatchNumber, Oracles, Outcome, Submission, entry};
@@ -23,6 +26,7 @@ impl Oracles {
             metadata: metadata.clone(),
             taken: None,
             outcome: None,
+            stored: false,
             batch: None,
         });
     }
@@ -31,10 +35,28 @@ impl Oracles {
     pub(crate) fn taken(&mut self, number: u64, order: u64, stamp: i64) {
         let Some(submission) = self.submission(number) else { return };
         submission.taken = Some((order, stamp));
-        let (process, bytes) = (submission.process, submission.bytes);
+        let (process, bytes, stored) = (submission.process, submission.bytes, submission.stored);
         let framed = bytes + submission.count * 4;
         self.totals.taken_bytes += framed as u64;
-        self.hold(process, bytes);
+        if !stored {
+            self.hold(process, bytes);
+        }
+    }
+
+    /// A producer was told that the store has a batch of it: it need not hold that any more.
+    pub(crate) fn knows_stored(&mut self, location: &Location) {
+        let Some(&batch) = self.by_location.get(location) else { return };
+        let entries = self.batches[batch].records.iter();
+        let mut numbers: Vec<u64> = entries.filter_map(|it| Some(entry::read(it)?.0)).collect();
+        numbers.dedup();
+        for number in numbers {
+            let Some(submission) = self.submission(number) else { continue };
+            let was_stored = mem::replace(&mut submission.stored, true);
+            let (process, bytes) = (submission.process, submission.bytes);
+            if !was_stored && submission.taken.is_some() && submission.outcome.is_none() {
+                self.let_go(process, bytes);
+            }
+        }
     }
 
     /// What a caller was told, if it was.
@@ -48,7 +70,9 @@ impl Oracles {
         let (process, listed) = (submission.process, submission.batch);
         let (bytes, entries) = (submission.bytes, submission.count as u64);
         submission.outcome = Some(outcome);
-        self.let_go(process, bytes);
+        if !submission.stored {
+            self.let_go(process, bytes);
+        }
         if outcome != Outcome::Durable
             && let Some(life) = self.life(process)
         {

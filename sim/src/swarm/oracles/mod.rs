@@ -150,6 +150,8 @@ struct Submission {
     /// How many the producer had taken before it, and the time that was stamped on it; `None` until it is taken.
     taken: Option<(u64, i64)>,
     outcome: Option<Outcome>,
+    /// Its producer knows that the store has it.
+    stored: bool,
     /// The batch that lists it.
     batch: Option<BatchNumber>,
 }
