@@ -16,6 +16,7 @@ use buffer_driver::{BoxFuture, Runtime as _, Store, StoreFailure};
 use bytes::Bytes;
 
 use super::doom::{Doom, Fate, When};
+use super::fault_plan::DRAWS;
 use super::oracles::raw;
 use super::world::World;
 use super::{Invariant, Random, damage, ms};
@@ -181,7 +182,7 @@ impl Tap {
         }
         let ReadOutcome::Found(object) = outcome else { return };
         let chance = self.world.plan.faults.false_bytes;
-        if chance > 0 && self.world.is_unkind() && self.sent().random.u32(..10_000) < chance {
+        if chance > 0 && self.world.is_unkind() && self.sent().random.u32(..DRAWS) < chance {
             let is_manifest = kind == Kind::ReadManifest;
             let (bytes, fault) = damage::show(&object.bytes, is_manifest, &mut self.sent().random);
             self.world.active(fault);
