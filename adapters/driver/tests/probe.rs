@@ -15,7 +15,7 @@ use buffer_core::{
 };
 use buffer_driver::{
     BoxFuture, LocalDirectory, MemoryStore, Probe, ProbeCheck, ProbeOptions, ProbeReport, Runtime,
-    Store, StoreFailure, SystemClock,
+    Store, StoreClient, StoreFailure, SystemClock,
 };
 use event_listener::Event;
 use futures_lite::future::block_on;
@@ -151,7 +151,9 @@ impl Wrong {
             }
         }
     }
+}
 
+impl StoreClient for Wrong {
     async fn put(
         &self,
         location: Location,
@@ -199,43 +201,21 @@ impl Wrong {
             outcome => outcome,
         }
     }
-}
 
-impl Store for Wrong {
-    fn write(
+    async fn page(
         &self,
-        location: &Location,
-        payload: Rope,
-        condition: Condition,
-    ) -> BoxFuture<'_, Result<WriteOutcome, StoreFailure>> {
-        Box::pin(self.put(location.clone(), payload, condition))
-    }
-
-    fn read(
-        &self,
-        location: &Location,
-        unless: Option<Version>,
-    ) -> BoxFuture<'_, Result<ReadOutcome, StoreFailure>> {
-        Box::pin(self.get(location.clone(), unless))
-    }
-
-    fn list(
-        &self,
-        prefix: &Location,
+        prefix: Location,
         after: Option<ListCursor>,
-    ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
-        let listing = self.inner.list(prefix, after);
-        Box::pin(async move {
-            let mut page = listing.await?;
-            if self.how == How::ListsLess {
-                page.objects.pop();
-            }
-            Ok(page)
-        })
+    ) -> Result<ListPage, StoreFailure> {
+        let mut page = self.inner.list(&prefix, after).await?;
+        if self.how == How::ListsLess {
+            page.objects.pop();
+        }
+        Ok(page)
     }
 
-    fn delete(&self, locations: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {
-        self.inner.delete(locations)
+    async fn remove(&self, locations: Vec<Location>) -> Vec<Result<(), StoreFailure>> {
+        self.inner.delete(locations).await
     }
 }
 

@@ -20,7 +20,7 @@ use buffer::buffer_core::{
     Condition, ListCursor, ListPage, Location, ReadOutcome, Rope, Version, WriteOutcome,
 };
 use buffer::{
-    BoxFuture, Consumer, ConsumerConfig, Producer, ProducerConfig, Runtime, Store, StoreFailure,
+    Consumer, ConsumerConfig, Producer, ProducerConfig, Runtime, Store, StoreClient, StoreFailure,
     StoreLocation, StoreOptions, SystemClock, TokioRuntime, open_store,
 };
 use bytes::Bytes;
@@ -61,49 +61,46 @@ impl Noted {
     }
 }
 
-impl Store for Noted {
-    fn write(
+impl StoreClient for Noted {
+    async fn put(
         &self,
-        location: &Location,
+        location: Location,
         payload: Rope,
         condition: Condition,
-    ) -> BoxFuture<'_, Result<WriteOutcome, StoreFailure>> {
-        let location = location.clone();
-        Box::pin(async move {
-            if location.as_str().ends_with(".batch") {
-                self.note(UPLOADING);
-                return self.inner.write(&location, payload, condition).await;
-            }
-            self.lingers.store(true, Ordering::Relaxed);
-            self.note(BETWEEN);
-            tokio::time::sleep(self.linger).await;
-            self.lingers.store(false, Ordering::Relaxed);
-            self.note(SWAPPING);
-            let result = self.inner.write(&location, payload, condition).await;
-            self.note(SWAPPED);
-            result
-        })
+    ) -> Result<WriteOutcome, StoreFailure> {
+        if location.as_str().ends_with(".batch") {
+            self.note(UPLOADING);
+            return self.inner.write(&location, payload, condition).await;
+        }
+        self.lingers.store(true, Ordering::Relaxed);
+        self.note(BETWEEN);
+        tokio::time::sleep(self.linger).await;
+        self.lingers.store(false, Ordering::Relaxed);
+        self.note(SWAPPING);
+        let result = self.inner.write(&location, payload, condition).await;
+        self.note(SWAPPED);
+        result
     }
 
-    fn read(
+    async fn get(
         &self,
-        location: &Location,
+        location: Location,
         unless: Option<Version>,
-    ) -> BoxFuture<'_, Result<ReadOutcome, StoreFailure>> {
+    ) -> Result<ReadOutcome, StoreFailure> {
         self.note(READING);
-        self.inner.read(location, unless)
+        self.inner.read(&location, unless).await
     }
 
-    fn list(
+    async fn page(
         &self,
-        prefix: &Location,
+        prefix: Location,
         after: Option<ListCursor>,
-    ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
-        self.inner.list(prefix, after)
+    ) -> Result<ListPage, StoreFailure> {
+        self.inner.list(&prefix, after).await
     }
 
-    fn delete(&self, locations: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {
-        self.inner.delete(locations)
+    async fn remove(&self, locations: Vec<Location>) -> Vec<Result<(), StoreFailure>> {
+        self.inner.delete(locations).await
     }
 }
 

@@ -7,6 +7,9 @@ use super::plan::{Theme, one_in};
 use super::{Random, ms, secs};
 use crate::Kind;
 
+/// Of how many draws it is told how many something befalls.
+pub(crate) const DRAWS: u32 = 10_000;
+
 /// For some seconds, requests fail in one way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Spell {
@@ -41,10 +44,10 @@ impl Spell {
 /// How often which fault is injected.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FaultPlan {
-    /// For each kind of request, what can befall it: up to which of ten thousand draws.
+    /// For each kind of request, what can befall it: up to which of [`DRAWS`].
     pub(crate) chances: [Vec<(u32, Trouble)>; 6],
     pub(crate) spells: Vec<(Spell, Duration, Duration)>,
-    /// Reads show bytes that the format can tell to be false, in so many of ten thousand.
+    /// Reads show bytes that the format can tell to be false, in so many of [`DRAWS`].
     pub(crate) false_bytes: u32,
 }
 
@@ -84,12 +87,13 @@ impl FaultPlan {
                 continue;
             }
             for kind in *kinds {
-                if one_in(random, 3) || !trouble.is_drawn(theme, *kind) {
+                if one_in(random, 3) {
                     continue;
                 }
+                let Some(limit) = trouble.limit(theme, *kind) else { continue };
                 let chance = match is_of_collector(*kind) {
                     true => random.u32(1500..=4000),
-                    false => trouble.limit(random.u32(1..=most)),
+                    false => random.u32(1..=most).min(limit),
                 };
                 let chances = &mut plan.chances[*kind as usize];
                 let before = chances.last().map_or(0, |(until, _)| *until);
@@ -114,12 +118,18 @@ impl FaultPlan {
 }
 
 impl Trouble {
-    /// Whether a theme allows it: what cannot be told from good data has a theme of its own.
-    fn is_drawn(self, theme: Theme, kind: Kind) -> bool {
+    /// In how many of [`DRAWS`] it befalls requests of this kind at the most, if they are not a collector's;
+    /// `None` where the theme does not allow it.
+    fn limit(self, theme: Theme, kind: Kind) -> Option<u32> {
+        let may_be_undetectable = theme == Theme::UndetectableDamage;
         match self {
-            Self::OtherBytes => theme == Theme::UndetectableDamage,
+            // What cannot be told from good data has a theme of its own.
+            Self::OtherBytes => may_be_undetectable.then_some(DRAWS),
             // Of a batch, only those flips are injected that the format can tell.
-            Self::Corrupt => theme == Theme::UndetectableDamage || kind == Kind::ReadBatch,
+            Self::Corrupt => (may_be_undetectable || kind == Kind::ReadBatch).then_some(DRAWS),
+            // What ends a process when it is believed must be rare, or nobody lives long.
+            Self::Denied => Some(100),
+            Self::Stale | Self::WrongNotModified => Some(400),
             Self::Drop
             | Self::LoseReply
             | Self::FailAfter
@@ -132,9 +142,6 @@ impl Trouble {
             | Self::Fail
             | Self::Throttle
             | Self::TimeOut
-            | Self::Denied
-            | Self::Stale
-            | Self::WrongNotModified
             | Self::Truncate
             | Self::Empty
             | Self::Partial
@@ -142,37 +149,7 @@ impl Trouble {
             | Self::Shuffled
             | Self::KeyMissing
             | Self::KeyDeleted
-            | Self::NoTimes => true,
-        }
-    }
-
-    /// What ends a process when it is believed must be rare, or nobody lives long.
-    fn limit(self, chance: u32) -> u32 {
-        match self {
-            Self::Denied => chance.min(100),
-            Self::Stale | Self::WrongNotModified => chance.min(400),
-            Self::Drop
-            | Self::LoseReply
-            | Self::FailAfter
-            | Self::OwnConflict
-            | Self::FalseConflict
-            | Self::Late
-            | Self::Duplicate
-            | Self::Delay
-            | Self::LateReply
-            | Self::Fail
-            | Self::Throttle
-            | Self::TimeOut
-            | Self::Corrupt
-            | Self::Truncate
-            | Self::Empty
-            | Self::OtherBytes
-            | Self::Partial
-            | Self::KeysTwice
-            | Self::Shuffled
-            | Self::KeyMissing
-            | Self::KeyDeleted
-            | Self::NoTimes => chance,
+            | Self::NoTimes => Some(DRAWS),
         }
     }
 }

@@ -35,7 +35,7 @@ use crate::{FaultGuard, Kind, ProcessId, Quirk, Request, Verdict};
 use buffer_core::StoreErrorKind::{Denied, NoSuchStore, Refused, TimedOut, Transient};
 
 use super::exemption::Exemption;
-use super::fault_plan::{FaultPlan, Spell};
+use super::fault_plan::{DRAWS, FaultPlan, Spell};
 use super::kinds::Trouble;
 use super::plan::Theme;
 use super::world::World;
@@ -58,7 +58,7 @@ impl Faults {
         if chances.is_empty() {
             return Verdict::Pass;
         }
-        let drawn = self.random.u32(..10_000);
+        let drawn = self.random.u32(..DRAWS);
         let trouble = chances.iter().find(|(until, _)| drawn < *until).map(|(_, it)| *it);
         trouble.map_or(Verdict::Pass, |trouble| self.verdict(world, request, kind, trouble))
     }

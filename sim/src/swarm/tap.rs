@@ -12,10 +12,11 @@ use buffer_core::{
     Condition, ListCursor, ListPage, Location, ReadOutcome, Rope, Sequence, UnixMillis, Version,
     WriteOutcome,
 };
-use buffer_driver::{BoxFuture, Runtime as _, Store, StoreFailure};
+use buffer_driver::{Runtime as _, Store as _, StoreClient, StoreFailure};
 use bytes::Bytes;
 
 use super::doom::{Doom, Fate, When};
+use super::fault_plan::DRAWS;
 use super::oracles::raw;
 use super::world::World;
 use super::{Invariant, Random, damage, ms};
@@ -181,7 +182,7 @@ impl Tap {
         }
         let ReadOutcome::Found(object) = outcome else { return };
         let chance = self.world.plan.faults.false_bytes;
-        if chance > 0 && self.world.is_unkind() && self.sent().random.u32(..10_000) < chance {
+        if chance > 0 && self.world.is_unkind() && self.sent().random.u32(..DRAWS) < chance {
             let is_manifest = kind == Kind::ReadManifest;
             let (bytes, fault) = damage::show(&object.bytes, is_manifest, &mut self.sent().random);
             self.world.active(fault);
@@ -305,100 +306,88 @@ impl Tap {
     }
 }
 
-impl Store for Tap {
-    fn write(
+impl StoreClient for Tap {
+    async fn put(
         &self,
-        location: &Location,
+        location: Location,
         payload: Rope,
         condition: Condition,
-    ) -> BoxFuture<'_, Result<WriteOutcome, StoreFailure>> {
-        let location = location.clone();
-        Box::pin(async move {
-            self.note(&location, &payload, &condition);
-            let is_batch = location.as_str().ends_with(".batch");
-            let kind = if is_batch { Kind::Put } else { Kind::Swap };
-            let next = if is_batch { None } else { next_written(&payload) };
-            let term = self.term();
-            let request = self.store.write(&location, payload, condition);
-            let result = self.ask(kind, &location, request, Result::is_err).await;
-            if let (Ok(WriteOutcome::Stored(version)), Some(next)) = (&result, next) {
-                self.know(version, next);
-                self.world.oracles().knows_written(self.process.id(), term);
-            }
-            if is_batch && matches!(result, Ok(WriteOutcome::Stored(_))) {
+    ) -> Result<WriteOutcome, StoreFailure> {
+        self.note(&location, &payload, &condition);
+        let is_batch = location.as_str().ends_with(".batch");
+        let kind = if is_batch { Kind::Put } else { Kind::Swap };
+        let next = if is_batch { None } else { next_written(&payload) };
+        let term = self.term();
+        let request = self.store.write(&location, payload, condition);
+        let result = self.ask(kind, &location, request, Result::is_err).await;
+        let (id, now) = (self.process.id(), self.world.runtime.elapsed());
+        match &result {
+            Ok(WriteOutcome::Stored(_)) if is_batch => {
                 self.world.oracles().knows_stored(&location);
             }
-            if matches!(result, Ok(WriteOutcome::Conflict)) {
-                let (id, now) = (self.process.id(), self.world.runtime.elapsed());
-                if is_batch {
-                    self.world.oracles().was_refused(id);
-                } else {
-                    self.world.oracles().met_conflict(id, now);
+            Ok(WriteOutcome::Stored(version)) => {
+                if let Some(next) = next {
+                    self.know(version, next);
+                    self.world.oracles().knows_written(id, term);
                 }
             }
-            result
-        })
+            Ok(WriteOutcome::Conflict) if is_batch => self.world.oracles().was_refused(id),
+            Ok(WriteOutcome::Conflict) => self.world.oracles().met_conflict(id, now),
+            Err(_) => {}
+        }
+        result
     }
 
-    fn read(
+    async fn get(
         &self,
-        location: &Location,
+        location: Location,
         unless: Option<Version>,
-    ) -> BoxFuture<'_, Result<ReadOutcome, StoreFailure>> {
-        let location = location.clone();
-        Box::pin(async move {
-            let is_batch = location.as_str().ends_with(".batch");
-            let kind = if is_batch { Kind::ReadBatch } else { Kind::ReadManifest };
-            let term = self.term();
-            let request = self.store.read(&location, unless);
-            let mut result = self.ask(kind, &location, request, Result::is_err).await;
-            if let Ok(outcome) = &mut result {
-                self.show(kind, &location, term, outcome);
-            }
-            result
-        })
+    ) -> Result<ReadOutcome, StoreFailure> {
+        let is_batch = location.as_str().ends_with(".batch");
+        let kind = if is_batch { Kind::ReadBatch } else { Kind::ReadManifest };
+        let term = self.term();
+        let request = self.store.read(&location, unless);
+        let mut result = self.ask(kind, &location, request, Result::is_err).await;
+        if let Ok(outcome) = &mut result {
+            self.show(kind, &location, term, outcome);
+        }
+        result
     }
 
-    fn list(
+    async fn page(
         &self,
-        prefix: &Location,
+        prefix: Location,
         after: Option<ListCursor>,
-    ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
-        let prefix = prefix.clone();
-        Box::pin(async move {
-            let begins = after.is_none();
-            let term = self.term();
-            let request = self.store.list(&prefix, after);
-            let mut listed = self.ask(Kind::List, &prefix, request, Result::is_err).await;
-            if let Ok(page) = &mut listed {
-                if begins && !self.world.was_just_disturbed(self.process.id()) {
-                    let now = self.world.runtime.elapsed();
-                    self.world.oracles().listed_anew(self.process.id(), term, now);
-                }
-                if self.tells_wrong_times() {
-                    let far_back = self.sent().random.bool();
-                    for object in &mut page.objects {
-                        // That of no object, or one long after the manifest that lists it.
-                        let later = |told: UnixMillis| UnixMillis(told.0 + 3_600_000);
-                        object.last_modified = match far_back {
-                            true => Some(UnixMillis(0)),
-                            false => object.last_modified.map(later),
-                        };
-                    }
+    ) -> Result<ListPage, StoreFailure> {
+        let begins = after.is_none();
+        let term = self.term();
+        let request = self.store.list(&prefix, after);
+        let mut listed = self.ask(Kind::List, &prefix, request, Result::is_err).await;
+        if let Ok(page) = &mut listed {
+            if begins && !self.world.was_just_disturbed(self.process.id()) {
+                let now = self.world.runtime.elapsed();
+                self.world.oracles().listed_anew(self.process.id(), term, now);
+            }
+            if self.tells_wrong_times() {
+                let far_back = self.sent().random.bool();
+                for object in &mut page.objects {
+                    // That of no object, or one long after the manifest that lists it.
+                    let later = |told: UnixMillis| UnixMillis(told.0 + 3_600_000);
+                    object.last_modified = match far_back {
+                        true => Some(UnixMillis(0)),
+                        false => object.last_modified.map(later),
+                    };
                 }
             }
-            listed
-        })
+        }
+        listed
     }
 
-    fn delete(&self, locations: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {
-        Box::pin(async move {
-            let first = locations.first().cloned().unwrap_or_else(super::manifest);
-            let request = self.store.delete(locations);
-            let failed =
-                |results: &Vec<Result<(), StoreFailure>>| results.iter().any(Result::is_err);
-            self.ask(Kind::Delete, &first, request, failed).await
-        })
+    async fn remove(&self, locations: Vec<Location>) -> Vec<Result<(), StoreFailure>> {
+        let first = locations.first().cloned().unwrap_or_else(super::manifest);
+        let request = self.store.delete(locations);
+        let failed = |results: &Vec<Result<(), StoreFailure>>| results.iter().any(Result::is_err);
+        self.ask(Kind::Delete, &first, request, failed).await
     }
 }
 

@@ -42,13 +42,13 @@ use super::proxy::{Fate, Proxy};
 use super::queue::{Keys, Side, broken};
 use super::report::Violation;
 use super::tasks::{Task, within};
+use crate::client::StoreClient;
 use crate::config::{ConsumerConfig, ProducerConfig};
 use crate::consumer::Consumer;
 use crate::producer::Producer;
-use crate::runtime::BoxFuture;
 use crate::store::{Store, StoreFailure};
 
-type Result<T = ()> = std::result::Result<T, Violation>;
+type Result<T = (), E = Violation> = std::result::Result<T, E>;
 
 /// How much is sent, and for how long it is tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -324,41 +324,35 @@ impl fmt::Display for Counted {
     }
 }
 
-impl Store for Counted {
-    fn write(
+impl StoreClient for Counted {
+    async fn put(
         &self,
-        location: &Location,
+        location: Location,
         payload: Rope,
         condition: Condition,
-    ) -> BoxFuture<'_, std::result::Result<WriteOutcome, StoreFailure>> {
-        let write = self.store.write(location, payload, condition);
-        Box::pin(async move {
-            self.writes.fetch_add(1, Ordering::SeqCst);
-            write.await
-        })
+    ) -> Result<WriteOutcome, StoreFailure> {
+        self.writes.fetch_add(1, Ordering::SeqCst);
+        self.store.write(&location, payload, condition).await
     }
 
-    fn read(
+    async fn get(
         &self,
-        location: &Location,
+        location: Location,
         unless: Option<Version>,
-    ) -> BoxFuture<'_, std::result::Result<ReadOutcome, StoreFailure>> {
-        self.store.read(location, unless)
+    ) -> Result<ReadOutcome, StoreFailure> {
+        self.store.read(&location, unless).await
     }
 
-    fn list(
+    async fn page(
         &self,
-        prefix: &Location,
+        prefix: Location,
         after: Option<ListCursor>,
-    ) -> BoxFuture<'_, std::result::Result<ListPage, StoreFailure>> {
-        self.store.list(prefix, after)
+    ) -> Result<ListPage, StoreFailure> {
+        self.store.list(&prefix, after).await
     }
 
-    fn delete(
-        &self,
-        locations: Vec<Location>,
-    ) -> BoxFuture<'_, Vec<std::result::Result<(), StoreFailure>>> {
-        self.store.delete(locations)
+    async fn remove(&self, locations: Vec<Location>) -> Vec<Result<(), StoreFailure>> {
+        self.store.delete(locations).await
     }
 }
 
@@ -366,7 +360,7 @@ impl Store for Counted {
 mod tests {
     use super::*;
 
-    fn compared(told: &[(u64, Told)], found: &[u64]) -> std::result::Result<Summary, String> {
+    fn compared(told: &[(u64, Told)], found: &[u64]) -> Result<Summary, String> {
         let mut summary = Summary::default();
         let told = told.iter().copied().collect();
         compare(&told, found, 2, &mut summary).map_err(|violation| violation.check)?;

@@ -10,7 +10,7 @@ use buffer_core::{
     WriteOutcome, rope_len,
 };
 
-use crate::runtime::BoxFuture;
+use crate::client::StoreClient;
 use crate::store::{Store, StoreFailure};
 
 /// What a request was about, and what was answered.
@@ -200,88 +200,74 @@ impl<S> Drop for Counting<'_, S> {
     }
 }
 
-impl<S: Store> Store for CountingStore<S> {
-    fn write(
+impl<S: Store> StoreClient for CountingStore<S> {
+    async fn put(
         &self,
-        location: &Location,
+        location: Location,
         payload: Rope,
         condition: Condition,
-    ) -> BoxFuture<'_, Result<WriteOutcome, StoreFailure>> {
-        let is_manifest = *location == self.manifest;
-        let bytes = rope_len(&payload) as u64;
-        let writing = self.inner.write(location, payload, condition);
-        Box::pin(async move {
-            let mut counting = self.begin(RequestKind::WriteFailed, bytes);
-            let outcome = writing.await;
-            counting.kind = match (&outcome, is_manifest) {
-                (Ok(WriteOutcome::Stored(_)), true) => RequestKind::SwapWon,
-                (Ok(WriteOutcome::Stored(_)), false) => RequestKind::BatchPut,
-                (Ok(WriteOutcome::Conflict), true) => RequestKind::SwapLost,
-                (Ok(WriteOutcome::Conflict), false) => RequestKind::BatchRefused,
-                (Err(failure), true) if failure.kind == StoreErrorKind::Throttled => {
-                    RequestKind::SwapThrottled
-                }
-                (Err(_), true | false) => RequestKind::WriteFailed,
-            };
-            outcome
-        })
-    }
-
-    fn read(
-        &self,
-        location: &Location,
-        unless: Option<Version>,
-    ) -> BoxFuture<'_, Result<ReadOutcome, StoreFailure>> {
-        let is_manifest = *location == self.manifest;
-        let reading = self.inner.read(location, unless);
-        Box::pin(async move {
-            let mut counting = self.begin(RequestKind::OtherFailed, 0);
-            let outcome = reading.await;
-            counting.kind = match (&outcome, is_manifest) {
-                (Ok(ReadOutcome::Found(object)), _) => {
-                    counting.bytes = object.bytes.len() as u64;
-                    if is_manifest { RequestKind::ManifestGet } else { RequestKind::BatchGet }
-                }
-                // Nobody asks for a batch on a condition.
-                (Ok(ReadOutcome::NotModified), _) => RequestKind::ManifestNotModified,
-                (Ok(ReadOutcome::Missing), true) => RequestKind::ManifestMissing,
-                (Ok(ReadOutcome::Missing), false) => RequestKind::BatchMissing,
-                (Err(_), _) => RequestKind::OtherFailed,
-            };
-            outcome
-        })
-    }
-
-    fn list(
-        &self,
-        prefix: &Location,
-        after: Option<ListCursor>,
-    ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
-        let listing = self.inner.list(prefix, after);
-        Box::pin(async move {
-            let mut counting = self.begin(RequestKind::OtherFailed, 0);
-            let page = listing.await;
-            if page.is_ok() {
-                counting.kind = RequestKind::List;
+    ) -> Result<WriteOutcome, StoreFailure> {
+        let mut counting = self.begin(RequestKind::WriteFailed, rope_len(&payload) as u64);
+        let outcome = self.inner.write(&location, payload, condition).await;
+        counting.kind = match (&outcome, location == self.manifest) {
+            (Ok(WriteOutcome::Stored(_)), true) => RequestKind::SwapWon,
+            (Ok(WriteOutcome::Stored(_)), false) => RequestKind::BatchPut,
+            (Ok(WriteOutcome::Conflict), true) => RequestKind::SwapLost,
+            (Ok(WriteOutcome::Conflict), false) => RequestKind::BatchRefused,
+            (Err(failure), true) if failure.kind == StoreErrorKind::Throttled => {
+                RequestKind::SwapThrottled
             }
-            page
-        })
+            (Err(_), true | false) => RequestKind::WriteFailed,
+        };
+        outcome
     }
 
-    fn delete(&self, locations: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {
+    async fn get(
+        &self,
+        location: Location,
+        unless: Option<Version>,
+    ) -> Result<ReadOutcome, StoreFailure> {
+        let is_manifest = location == self.manifest;
+        let mut counting = self.begin(RequestKind::OtherFailed, 0);
+        let outcome = self.inner.read(&location, unless).await;
+        counting.kind = match (&outcome, is_manifest) {
+            (Ok(ReadOutcome::Found(object)), _) => {
+                counting.bytes = object.bytes.len() as u64;
+                if is_manifest { RequestKind::ManifestGet } else { RequestKind::BatchGet }
+            }
+            // Nobody asks for a batch on a condition.
+            (Ok(ReadOutcome::NotModified), _) => RequestKind::ManifestNotModified,
+            (Ok(ReadOutcome::Missing), true) => RequestKind::ManifestMissing,
+            (Ok(ReadOutcome::Missing), false) => RequestKind::BatchMissing,
+            (Err(_), _) => RequestKind::OtherFailed,
+        };
+        outcome
+    }
+
+    async fn page(
+        &self,
+        prefix: Location,
+        after: Option<ListCursor>,
+    ) -> Result<ListPage, StoreFailure> {
+        let mut counting = self.begin(RequestKind::OtherFailed, 0);
+        let page = self.inner.list(&prefix, after).await;
+        if page.is_ok() {
+            counting.kind = RequestKind::List;
+        }
+        page
+    }
+
+    async fn remove(&self, locations: Vec<Location>) -> Vec<Result<(), StoreFailure>> {
         let keys = locations.len() as u64;
-        let deleting = self.inner.delete(locations);
-        Box::pin(async move {
-            let mut counting = self.begin(RequestKind::OtherFailed, 0);
-            counting.requests = keys;
-            let results = deleting.await;
-            let failed = results.iter().filter(|result| result.is_err()).count() as u64;
-            counting.kind = RequestKind::Delete;
-            counting.requests = keys.saturating_sub(failed);
-            let counter = &self.counters[RequestKind::OtherFailed as usize];
-            counter.requests.fetch_add(failed, Ordering::Relaxed);
-            results
-        })
+        let mut counting = self.begin(RequestKind::OtherFailed, 0);
+        counting.requests = keys;
+        let results = self.inner.delete(locations).await;
+        let failed = results.iter().filter(|result| result.is_err()).count() as u64;
+        counting.kind = RequestKind::Delete;
+        counting.requests = keys.saturating_sub(failed);
+        let counter = &self.counters[RequestKind::OtherFailed as usize];
+        counter.requests.fetch_add(failed, Ordering::Relaxed);
+        results
     }
 }
 
@@ -293,6 +279,8 @@ impl<S: fmt::Display> fmt::Display for CountingStore<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+
     use bytes::Bytes;
     use futures_lite::future::{block_on, poll_once};
 
@@ -364,34 +352,26 @@ mod tests {
         }
     }
 
-    impl Store for Silent {
-        fn write(
+    impl StoreClient for Silent {
+        async fn put(
             &self,
-            _: &Location,
+            _: Location,
             _: Rope,
             _: Condition,
-        ) -> BoxFuture<'_, Result<WriteOutcome, StoreFailure>> {
-            Box::pin(std::future::pending())
+        ) -> Result<WriteOutcome, StoreFailure> {
+            pending().await
         }
 
-        fn read(
-            &self,
-            _: &Location,
-            _: Option<Version>,
-        ) -> BoxFuture<'_, Result<ReadOutcome, StoreFailure>> {
-            Box::pin(std::future::pending())
+        async fn get(&self, _: Location, _: Option<Version>) -> Result<ReadOutcome, StoreFailure> {
+            pending().await
         }
 
-        fn list(
-            &self,
-            _: &Location,
-            _: Option<ListCursor>,
-        ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
-            Box::pin(std::future::pending())
+        async fn page(&self, _: Location, _: Option<ListCursor>) -> Result<ListPage, StoreFailure> {
+            pending().await
         }
 
-        fn delete(&self, _: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {
-            Box::pin(std::future::pending())
+        async fn remove(&self, _: Vec<Location>) -> Vec<Result<(), StoreFailure>> {
+            pending().await
         }
     }
 

@@ -12,7 +12,8 @@ use buffer_core::{
     WriteOutcome, rope_len,
 };
 
-use crate::runtime::{BoxFuture, Runtime};
+use crate::client::StoreClient;
+use crate::runtime::Runtime;
 use crate::store::{Store, StoreFailure};
 
 /// Of how many keys the last write is remembered before those that do not matter any more are forgotten.
@@ -44,7 +45,7 @@ pub struct Slowness {
 
 /// A store that takes longer than the one below it.
 ///
-/// Without slowness it costs nothing: requests go straight to the store below.
+/// Without slowness nobody sleeps, and requests go straight to the store below.
 #[derive(Debug)]
 pub struct SlowStore<S> {
     inner: S,
@@ -52,13 +53,6 @@ pub struct SlowStore<S> {
     runtime: Arc<dyn Runtime>,
     draws: AtomicU64,
     written: Mutex<HashMap<Location, Instant>>,
-}
-
-/// When a request gets to the store, and when its answer is back.
-#[derive(Clone, Copy)]
-struct Trip {
-    there: Duration,
-    back: Duration,
 }
 
 impl<S: Store> SlowStore<S> {
@@ -72,14 +66,19 @@ impl<S: Store> SlowStore<S> {
         &self.inner
     }
 
-    fn is_immediate(&self) -> bool {
-        self.slowness.latency.is_zero() && self.slowness.bandwidth.is_none()
-    }
-
-    /// One request's way there and back, but for what it carries.
-    fn draw(&self) -> Trip {
-        let latency = self.latency();
-        Trip { there: latency / 2, back: latency }
+    /// What is sent is transferred and half of the latency passes before the store is asked; after
+    /// that the other half passes, and what was received is transferred.
+    async fn take_time<R: Future>(
+        &self,
+        sent: usize,
+        ask: impl FnOnce() -> R,
+        received: impl FnOnce(&R::Output) -> usize,
+    ) -> R::Output {
+        let (start, latency) = (self.runtime.monotonic() + self.transfer(sent), self.latency());
+        self.until(start + latency / 2).await;
+        let answer = ask().await;
+        self.until(start + latency + self.transfer(received(&answer))).await;
+        answer
     }
 
     fn latency(&self) -> Duration {
@@ -143,78 +142,39 @@ impl<S: Store> SlowStore<S> {
     }
 }
 
-impl<S: Store> Store for SlowStore<S> {
-    fn write(
+impl<S: Store> StoreClient for SlowStore<S> {
+    async fn put(
         &self,
-        location: &Location,
+        location: Location,
         payload: Rope,
         condition: Condition,
-    ) -> BoxFuture<'_, Result<WriteOutcome, StoreFailure>> {
-        if self.is_immediate() && self.slowness.key_rate.is_none() {
-            return self.inner.write(location, payload, condition);
-        }
-        let location = location.clone();
-        Box::pin(async move {
-            let (start, trip) = (self.runtime.monotonic(), self.draw());
-            let transfer = self.transfer(rope_len(&payload));
-            self.until(start + trip.there + transfer).await;
-            let outcome = self.write_rarely(&location, payload, condition).await;
-            self.until(start + trip.back + transfer).await;
-            outcome
-        })
+    ) -> Result<WriteOutcome, StoreFailure> {
+        let sent = rope_len(&payload);
+        self.take_time(sent, || self.write_rarely(&location, payload, condition), |_| 0).await
     }
 
-    fn read(
+    async fn get(
         &self,
-        location: &Location,
+        location: Location,
         unless: Option<Version>,
-    ) -> BoxFuture<'_, Result<ReadOutcome, StoreFailure>> {
-        if self.is_immediate() {
-            return self.inner.read(location, unless);
-        }
-        let location = location.clone();
-        Box::pin(async move {
-            let (start, trip) = (self.runtime.monotonic(), self.draw());
-            self.until(start + trip.there).await;
-            let outcome = self.inner.read(&location, unless).await;
-            let carried = match &outcome {
-                Ok(ReadOutcome::Found(object)) => object.bytes.len(),
-                Ok(ReadOutcome::NotModified | ReadOutcome::Missing) | Err(_) => 0,
-            };
-            self.until(start + trip.back + self.transfer(carried)).await;
-            outcome
-        })
+    ) -> Result<ReadOutcome, StoreFailure> {
+        let received = |outcome: &Result<ReadOutcome, StoreFailure>| match outcome {
+            Ok(ReadOutcome::Found(object)) => object.bytes.len(),
+            Ok(ReadOutcome::NotModified | ReadOutcome::Missing) | Err(_) => 0,
+        };
+        self.take_time(0, || self.inner.read(&location, unless), received).await
     }
 
-    fn list(
+    async fn page(
         &self,
-        prefix: &Location,
+        prefix: Location,
         after: Option<ListCursor>,
-    ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
-        if self.is_immediate() {
-            return self.inner.list(prefix, after);
-        }
-        let prefix = prefix.clone();
-        Box::pin(async move {
-            let (start, trip) = (self.runtime.monotonic(), self.draw());
-            self.until(start + trip.there).await;
-            let page = self.inner.list(&prefix, after).await;
-            self.until(start + trip.back).await;
-            page
-        })
+    ) -> Result<ListPage, StoreFailure> {
+        self.take_time(0, || self.inner.list(&prefix, after), |_| 0).await
     }
 
-    fn delete(&self, locations: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {
-        if self.is_immediate() {
-            return self.inner.delete(locations);
-        }
-        Box::pin(async move {
-            let (start, trip) = (self.runtime.monotonic(), self.draw());
-            self.until(start + trip.there).await;
-            let results = self.inner.delete(locations).await;
-            self.until(start + trip.back).await;
-            results
-        })
+    async fn remove(&self, locations: Vec<Location>) -> Vec<Result<(), StoreFailure>> {
+        self.take_time(0, || self.inner.delete(locations), |_| 0).await
     }
 }
 
@@ -247,6 +207,7 @@ mod tests {
 
     use super::*;
     use crate::memory::MemoryStore;
+    use crate::runtime::BoxFuture;
 
     /// A runtime whose time goes on only when somebody sleeps.
     #[derive(Debug, Default)]
@@ -334,37 +295,27 @@ mod tests {
         }
     }
 
-    impl Store for Noting {
-        fn write(
+    impl StoreClient for Noting {
+        async fn put(
             &self,
-            _: &Location,
+            _: Location,
             _: Rope,
             _: Condition,
-        ) -> BoxFuture<'_, Result<WriteOutcome, StoreFailure>> {
-            Box::pin(async {
-                self.asked.lock().expect("nobody panics").push(self.runtime.monotonic());
-                Ok(WriteOutcome::Conflict)
-            })
+        ) -> Result<WriteOutcome, StoreFailure> {
+            self.asked.lock().expect("nobody panics").push(self.runtime.monotonic());
+            Ok(WriteOutcome::Conflict)
         }
 
-        fn read(
-            &self,
-            _: &Location,
-            _: Option<Version>,
-        ) -> BoxFuture<'_, Result<ReadOutcome, StoreFailure>> {
-            Box::pin(async { Ok(ReadOutcome::Missing) })
+        async fn get(&self, _: Location, _: Option<Version>) -> Result<ReadOutcome, StoreFailure> {
+            Ok(ReadOutcome::Missing)
         }
 
-        fn list(
-            &self,
-            _: &Location,
-            _: Option<ListCursor>,
-        ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
-            Box::pin(async { Ok(ListPage::default()) })
+        async fn page(&self, _: Location, _: Option<ListCursor>) -> Result<ListPage, StoreFailure> {
+            Ok(ListPage::default())
         }
 
-        fn delete(&self, _: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {
-            Box::pin(async { Vec::new() })
+        async fn remove(&self, _: Vec<Location>) -> Vec<Result<(), StoreFailure>> {
+            Vec::new()
         }
     }
 

@@ -14,6 +14,7 @@ mod place;
 mod plot;
 mod prices;
 mod produce;
+mod producing;
 mod recent;
 mod report;
 mod run;

@@ -2,7 +2,6 @@
 //! consumer is taken over by a second, every line is compared with the file, and
 //! the collector deletes what nobody needs any more, until nothing is left.
 
-mod counting;
 mod database;
 mod feed;
 mod readers;
@@ -14,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use buffer::buffer_core::{Location, ReadOutcome};
+use buffer::measure::CountingStore;
 use buffer::{Producer, Store, StoreLocation};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
@@ -24,7 +24,6 @@ use crate::exit::{Failure, Outcome, Status};
 use crate::interrupt::Interrupt;
 use crate::queue::{self, Keys};
 
-use counting::Counting;
 use database::Database;
 use feed::{GRACE_PERIOD, PRODUCERS};
 use readers::{Handover, Readers};
@@ -66,13 +65,13 @@ struct Place {
 pub(crate) async fn run(options: &Options, stop: Interrupt) -> Outcome {
     let script = Arc::new(Script::read(options.input.as_deref(), options.lines)?);
     let place = Place::of(options)?;
-    let store = Arc::new(Counting::new(
+    let store = Arc::new(CountingStore::new(
         queue::open(&place.store, &options.options.parse()?)?,
         Location::from(options.keys.manifest_path.as_str()),
     ));
     refuse_a_queue_in_use(&*store, &options.keys.manifest_path).await?;
     eprintln!("queue: {}", place.store);
-    let shared: Arc<dyn Store> = Arc::<Counting>::clone(&store);
+    let shared = Arc::clone(&store) as Arc<dyn Store>;
     let producers = feed::producers(&shared, &options.keys)?;
     let readers = Readers::new(&shared, &options.keys, script.total())?;
 

@@ -7,7 +7,7 @@ use buffer::buffer_core::format::{EncodeError, Manifest, Metadata, NewEntry, enc
 use buffer::buffer_core::{
     Condition, ListCursor, ListPage, Location, Object, ReadOutcome, Rope, Version, WriteOutcome,
 };
-use buffer::{BoxFuture, CompressionType, Store, StoreFailure};
+use buffer::{CompressionType, Store, StoreClient, StoreFailure};
 use bytes::Bytes;
 
 use crate::exit::{self, Failure};
@@ -133,37 +133,37 @@ impl BacklogStore {
     }
 }
 
-impl Store for BacklogStore {
-    fn write(
+impl StoreClient for BacklogStore {
+    async fn put(
         &self,
-        location: &Location,
+        location: Location,
         payload: Rope,
         condition: Condition,
-    ) -> BoxFuture<'_, Result<WriteOutcome, StoreFailure>> {
-        self.inner.write(location, payload, condition)
+    ) -> Result<WriteOutcome, StoreFailure> {
+        self.inner.write(&location, payload, condition).await
     }
 
-    fn read(
+    async fn get(
         &self,
-        location: &Location,
+        location: Location,
         unless: Option<Version>,
-    ) -> BoxFuture<'_, Result<ReadOutcome, StoreFailure>> {
-        match self.number(location) {
-            Some(number) => Box::pin(async move { Ok(ReadOutcome::Found(self.body(number))) }),
-            None => self.inner.read(location, unless),
+    ) -> Result<ReadOutcome, StoreFailure> {
+        match self.number(&location) {
+            Some(number) => Ok(ReadOutcome::Found(self.body(number))),
+            None => self.inner.read(&location, unless).await,
         }
     }
 
-    fn list(
+    async fn page(
         &self,
-        prefix: &Location,
+        prefix: Location,
         after: Option<ListCursor>,
-    ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
-        self.inner.list(prefix, after)
+    ) -> Result<ListPage, StoreFailure> {
+        self.inner.list(&prefix, after).await
     }
 
-    fn delete(&self, locations: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {
-        self.inner.delete(locations)
+    async fn remove(&self, locations: Vec<Location>) -> Vec<Result<(), StoreFailure>> {
+        self.inner.delete(locations).await
     }
 }
 

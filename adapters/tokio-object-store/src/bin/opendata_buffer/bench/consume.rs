@@ -10,9 +10,9 @@ use hdrhistogram::Histogram;
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use crate::exit::{Failure, Outcome};
+use crate::exit::{Failure, Outcome, Status};
 use crate::interrupt::Interrupt;
-use crate::size;
+use crate::size::{self, counted};
 
 use super::backlog_store::{self, BacklogStore, Bodies};
 use super::course::{histogram, micros};
@@ -256,8 +256,12 @@ impl Backlog {
             };
             let waited = begun.elapsed().saturating_sub(got.took);
             got.waits.saturating_record(micros(waited));
-            // It is compared afterwards how many there were.
-            let Some(batch) = batch else { break };
+            let Some(batch) = batch else {
+                let missing = counted(self.batches - got.batches, "batch", "batches");
+                let message =
+                    format!("the queue is empty, and {missing} of the backlog never came");
+                return Err(Failure::new(Status::Differs, message));
+            };
             got.take(&batch, self.bodies.entries_per_call());
             let sequence = batch.sequence;
             drop(batch);
@@ -283,5 +287,37 @@ impl Got {
         let rate = self.sums.bytes as f64 / self.took.as_secs_f64() / 1e6;
         bar.set_position(u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX));
         bar.set_message(format!("{rate:.0} MB/s, {} batches", self.batches));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use buffer::{CompressionType, ConsumerConfig, MemoryStore};
+
+    use super::*;
+    use crate::bench::payload::{Kind, block};
+
+    /// Takes a backlog of two batches, of which the manifest lists so many.
+    async fn take_listed(listed: u64) -> Result<u64, Failure> {
+        let payload = Payload::new(block(Kind::Random, 1), 100, 3, 1)?;
+        let bodies = Bodies::new(&payload, 1000, CompressionType::None, 2, 1 << 20)?;
+        let backlog = Backlog { bodies: Arc::new(bodies), batches: 2 };
+        let ConsumerConfig { data_path_prefix, manifest_path, .. } = ConsumerConfig::default();
+        let (memory, bodies) = (Arc::new(MemoryStore::new("short")), Arc::clone(&backlog.bodies));
+        let store = Arc::new(BacklogStore::new(memory, &data_path_prefix, bodies, false));
+        let manifest = backlog.bodies.manifest(&data_path_prefix, listed)?.to_rope();
+        write(&*store, &manifest_path.as_str().into(), manifest).await?;
+        let consumer =
+            Consumer::with_store(ConsumerConfig::default(), store, Arc::new(SystemClock))?;
+        consumer.initialize(None).await?;
+        let (bar, stop) = (ProgressBar::hidden(), Interrupt::listen().expect("inside a runtime"));
+        Ok(backlog.take(&consumer, Duration::MAX, &bar, &stop).await?.batches)
+    }
+
+    #[tokio::test]
+    async fn a_backlog_that_ends_too_early_is_found_out() {
+        assert_eq!(take_listed(2).await.expect("all of it is there"), 2);
+        let failure = take_listed(1).await.expect_err("one is missing");
+        assert_eq!(failure.status, Status::Differs);
     }
 }

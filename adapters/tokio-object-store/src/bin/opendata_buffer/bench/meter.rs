@@ -24,7 +24,7 @@ pub(crate) fn cpu_time() -> Option<Duration> {
 pub(crate) struct Memory {
     /// Bytes now.
     pub(crate) resident: Option<u64>,
-    /// The most there ever were, or since [`forget_peak`].
+    /// The most there were since [`forget_peak`]; since the process began, where that is not allowed.
     pub(crate) peak: Option<u64>,
 }
 
@@ -36,9 +36,9 @@ impl Memory {
     }
 }
 
-/// Counts the peak from here on, where the operating system lets us; says whether it does.
-pub(crate) fn forget_peak() -> bool {
-    fs::write("/proc/self/clear_refs", "5").is_ok()
+/// Counts the peak from here on, where the operating system lets us.
+pub(crate) fn forget_peak() {
+    let _ = fs::write("/proc/self/clear_refs", "5");
 }
 
 /// A line such as `VmRSS:     1234 kB`.

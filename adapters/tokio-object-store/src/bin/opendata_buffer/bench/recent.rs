@@ -12,7 +12,7 @@ use buffer::buffer_core::format::decode_batch;
 use buffer::buffer_core::{
     Condition, ListCursor, ListPage, Location, ReadOutcome, Rope, Version, WriteOutcome, rope_len,
 };
-use buffer::{BoxFuture, Store, StoreFailure};
+use buffer::{Store, StoreClient, StoreFailure};
 
 use super::sums::Sums;
 
@@ -91,53 +91,50 @@ impl RecentStore {
     }
 }
 
-impl Store for RecentStore {
-    fn write(
+impl StoreClient for RecentStore {
+    async fn put(
         &self,
-        location: &Location,
+        location: Location,
         payload: Rope,
         condition: Condition,
-    ) -> BoxFuture<'_, Result<WriteOutcome, StoreFailure>> {
-        if *location == self.manifest {
-            return self.inner.write(location, payload, condition);
+    ) -> Result<WriteOutcome, StoreFailure> {
+        if location == self.manifest {
+            return self.inner.write(&location, payload, condition).await;
         }
-        let location = location.clone();
-        Box::pin(async move {
-            let len = rope_len(&payload);
-            let sums = self.calls.sums_of_batch(&location, &payload);
-            // A body that would go at once is not kept in the first place.
-            let body = if len > self.limit { Rope::new() } else { payload };
-            let outcome = self.inner.write(&location, body, condition).await?;
-            if matches!(outcome, WriteOutcome::Stored(_)) {
-                let pushed_out = self.note(location, sums, len);
-                if !pushed_out.is_empty() {
-                    for result in self.inner.delete(pushed_out).await {
-                        result?;
-                    }
+        let len = rope_len(&payload);
+        let sums = self.calls.sums_of_batch(&location, &payload);
+        // A body that would go at once is not kept in the first place.
+        let body = if len > self.limit { Rope::new() } else { payload };
+        let outcome = self.inner.write(&location, body, condition).await?;
+        if matches!(outcome, WriteOutcome::Stored(_)) {
+            let pushed_out = self.note(location, sums, len);
+            if !pushed_out.is_empty() {
+                for result in self.inner.delete(pushed_out).await {
+                    result?;
                 }
             }
-            Ok(outcome)
-        })
+        }
+        Ok(outcome)
     }
 
-    fn read(
+    async fn get(
         &self,
-        location: &Location,
+        location: Location,
         unless: Option<Version>,
-    ) -> BoxFuture<'_, Result<ReadOutcome, StoreFailure>> {
-        self.inner.read(location, unless)
+    ) -> Result<ReadOutcome, StoreFailure> {
+        self.inner.read(&location, unless).await
     }
 
-    fn list(
+    async fn page(
         &self,
-        prefix: &Location,
+        prefix: Location,
         after: Option<ListCursor>,
-    ) -> BoxFuture<'_, Result<ListPage, StoreFailure>> {
-        self.inner.list(prefix, after)
+    ) -> Result<ListPage, StoreFailure> {
+        self.inner.list(&prefix, after).await
     }
 
-    fn delete(&self, locations: Vec<Location>) -> BoxFuture<'_, Vec<Result<(), StoreFailure>>> {
-        self.inner.delete(locations)
+    async fn remove(&self, locations: Vec<Location>) -> Vec<Result<(), StoreFailure>> {
+        self.inner.delete(locations).await
     }
 }
 

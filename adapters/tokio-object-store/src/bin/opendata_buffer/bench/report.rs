@@ -16,7 +16,7 @@ use super::meter::Memory;
 use super::options::Output;
 use super::plot;
 use super::prices::Prices;
-use super::run::Ran;
+use super::run::{Plan, Ran};
 use super::sums::{Compared, Sums};
 
 /// All that one command measured.
@@ -295,12 +295,9 @@ fn ratio(one: f64, other: f64) -> Option<f64> {
 
 impl Measured {
     /// What a run with producers came to.
-    pub(crate) fn of_run(
-        name: String,
-        ran: &Ran,
-        call_bytes: usize,
-        entries_per_call: usize,
-    ) -> Self {
+    pub(crate) fn of_run(plan: &Plan<'_>, ran: &Ran) -> Self {
+        let (call_bytes, entries_per_call) =
+            (plan.payload.call_bytes(), plan.payload.entries_per_call());
         let seconds = ran.measured.as_secs_f64();
         let per_second = |amount: f64| ratio(amount, seconds).unwrap_or_default();
         let durable_calls = ran.calls() - ran.failed_calls();
@@ -317,7 +314,7 @@ impl Measured {
         let mean = megabytes(ran.measured_bytes()) / ran.by_producer.len() as f64;
         let drained = ran.drained.as_ref();
         Self {
-            name,
+            name: plan.title.clone(),
             producers: ran.by_producer.len(),
             seconds,
             mb_per_second: megabytes(ran.measured_bytes()),

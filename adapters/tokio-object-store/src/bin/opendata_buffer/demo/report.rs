@@ -4,9 +4,9 @@ use std::fmt;
 use std::io::{self, Write};
 use std::time::Duration;
 
+use buffer::measure::{RequestCounts, RequestKind};
 use hdrhistogram::Histogram;
 
-use super::counting::Counts;
 use super::readers::Handover;
 use super::script::Script;
 use crate::exit::{Failure, Outcome, is_broken_pipe};
@@ -19,7 +19,7 @@ pub(super) struct Report<'a> {
     pub(super) elapsed: Duration,
     /// From `produce` to durable, in microseconds.
     pub(super) latency: Histogram<u64>,
-    pub(super) counts: Counts,
+    pub(super) counts: RequestCounts,
     pub(super) handover: Handover,
     pub(super) late: u64,
     /// Where the queue is, or was.
@@ -69,16 +69,17 @@ impl Report<'_> {
     }
 
     fn rows(&self) -> Vec<(&'static str, String)> {
-        let Counts {
-            batch_writes,
-            batch_reads,
-            manifest_reads,
-            unchanged,
-            swaps,
-            conflicts,
-            deleted,
-        } = self.counts;
-        vec![
+        use RequestKind::{
+            BatchGet, BatchMissing, BatchPut, BatchRefused, Delete, ManifestGet, ManifestMissing,
+            ManifestNotModified, OtherFailed, SwapLost, SwapThrottled, SwapWon, WriteFailed,
+        };
+        let of = |kind| self.counts.of(kind).requests;
+        let manifest_reads = of(ManifestGet) + of(ManifestNotModified) + of(ManifestMissing);
+        let (manifest_reads, unchanged) =
+            (grouped(manifest_reads), grouped(of(ManifestNotModified)));
+        let swaps = of(SwapWon) + of(SwapLost) + of(SwapThrottled);
+        let failed = of(WriteFailed) + of(OtherFailed);
+        let mut rows = vec![
             ("queue", self.queue.clone()),
             ("input", self.input()),
             (
@@ -89,16 +90,17 @@ impl Report<'_> {
             ("acknowledgement", self.latency()),
             ("epochs", self.epochs()),
             ("late batches", format!("{}, refused by epoch", grouped(self.late))),
-            ("batch writes", grouped(batch_writes)),
-            ("batch reads", grouped(batch_reads)),
-            (
-                "manifest reads",
-                format!("{}, {} unchanged", grouped(manifest_reads), grouped(unchanged)),
-            ),
+            ("batch writes", grouped(of(BatchPut) + of(BatchRefused))),
+            ("batch reads", grouped(of(BatchGet) + of(BatchMissing))),
+            ("manifest reads", format!("{manifest_reads}, {unchanged} unchanged")),
             ("manifest swaps", grouped(swaps)),
-            ("manifest conflicts", grouped(conflicts)),
-            ("files deleted", format!("{}, after which no batch was left", grouped(deleted))),
-        ]
+            ("manifest conflicts", grouped(of(SwapLost))),
+            ("files deleted", format!("{}, after which no batch was left", grouped(of(Delete)))),
+        ];
+        if failed > 0 {
+            rows.push(("failed requests", grouped(failed)));
+        }
+        rows
     }
 }
 
