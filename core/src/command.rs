@@ -237,10 +237,7 @@ impl Encode {
 
     /// Does the work, with any codec: see [`Codec`].
     pub fn run(self, codec: &mut Codec) -> Completion {
-        let records = self.submissions.iter().flatten();
-        let result = codec.encode_batch(records, self.compression);
-        // The submissions are let go before the result is in hand: only one copy is ever accounted for.
-        drop(self.submissions);
+        let result = codec.encode_submissions(self.submissions, self.compression);
         self.ticket.complete(result.map(|payload| EncodedBatch { payload }))
     }
 }

@@ -111,7 +111,7 @@ fn a_full_producer_gives_the_submission_back() {
 #[test]
 fn an_uploaded_batch_makes_room_and_is_given_up_when_it_is_old() {
     let config = ProducerConfig {
-        max_buffered_bytes: 5_000,
+        max_buffered_bytes: 6_000,
         max_buffered_inputs: 1,
         ..ProducerConfig::default()
     };

@@ -231,6 +231,10 @@ impl Runtime for Process {
         self.spawn(self.runtime.blocking_task(work));
     }
 
+    fn parallelism(&self) -> usize {
+        self.runtime.parallelism()
+    }
+
     fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()> {
         let now = self.runtime.elapsed();
         let sleep = {

@@ -14,6 +14,9 @@ use crate::executor::World;
 use crate::process::{Join, Process, ProcessId, join};
 use crate::timer::Sleep;
 
+/// What a machine in the simulator has, whatever this one has.
+const PROCESSORS: usize = 2;
+
 /// What a world is like, beside its seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SimOptions {
@@ -262,6 +265,10 @@ impl Runtime for SimRuntime {
 
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
         self.spawn(self.blocking_task(work));
+    }
+
+    fn parallelism(&self) -> usize {
+        PROCESSORS
     }
 
     fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()> {

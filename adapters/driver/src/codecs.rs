@@ -1,9 +1,10 @@
 //! The compression contexts of this process, passed from one batch to the next.
 
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use buffer_core::format::Codec;
+
+use crate::processors;
 
 /// Those that nobody uses, the last one used on top: its memory is the warmest.
 static IDLE: Mutex<Vec<Codec>> = Mutex::new(Vec::new());
@@ -15,7 +16,8 @@ pub(crate) fn with<T>(work: impl FnOnce(&mut Codec) -> T) -> T {
     // One that is in use during a panic is not passed on.
     let result = work(&mut codec);
     let mut idle = idle();
-    if idle.len() < most() {
+    // More than this many cannot work at one time for long.
+    if idle.len() < processors::count() {
         idle.push(codec);
     }
     result
@@ -23,11 +25,4 @@ pub(crate) fn with<T>(work: impl FnOnce(&mut Codec) -> T) -> T {
 
 fn idle() -> MutexGuard<'static, Vec<Codec>> {
     IDLE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// More than this many cannot work at one time for long.
-fn most() -> usize {
-    static MOST: LazyLock<usize> =
-        LazyLock::new(|| thread::available_parallelism().map_or(1, usize::from));
-    *MOST
 }

@@ -77,11 +77,13 @@ config! {
         max_buffered_inputs: usize,
         /// How a batch's records are compressed. Default: not at all.
         batch_compression: CompressionType,
-        /// How many bytes may be held, from `produce` to settlement; past that, `produce` waits. While a
-        /// batch is encoded, a copy of its small entries is held besides. Default: 256 MiB.
+        /// How much memory may be taken; past that, `produce` waits. Entries take three quarters of it, or all of it
+        /// if there is but one call: the rest is for what is held twice while it is encoded, and for what the
+        /// allocator has not given back yet. What is uploaded and waits for the manifest is held only as long as
+        /// there is room. Default: 256 MiB.
         max_buffered_bytes: usize,
-        /// How many batches may be encoded and uploaded at one time. Up to four times as many
-        /// may be past sealing: those that are uploaded wait for the manifest. Default: 16.
+        /// How many batches may be uploaded at one time; as many are encoded ahead. Up to eight times as many may be
+        /// past sealing: those that are uploaded wait for the manifest. Default: 16.
         max_inflight_batches: usize,
         /// How long after it was sealed, or after `flush_interval` if no place was free then,
         /// a batch is given up. Less than half of `gc_grace_period`. Default: 2 min.

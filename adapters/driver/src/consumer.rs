@@ -214,7 +214,7 @@ impl Consumer {
             stopped: false,
             let_go: false,
         };
-        let host = Host { runtime, store, clock };
+        let host = Host::new(runtime, store, clock);
         let fetch = FetchHandle::new(
             host.clone(),
             manifest,

@@ -12,6 +12,7 @@ use buffer_core::{
 use futures_lite::future;
 
 use crate::codecs;
+use crate::processors::Processors;
 use crate::runtime::{Clock, Runtime};
 use crate::store::{Store, StoreFailure};
 
@@ -24,6 +25,7 @@ pub(crate) struct Host {
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
+    processors: Arc<Processors>,
 }
 
 impl fmt::Debug for Host {
@@ -38,6 +40,15 @@ pub(crate) trait Complete: Send + Sync + 'static {
 }
 
 impl Host {
+    pub(crate) fn new(
+        runtime: Arc<dyn Runtime>,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let processors = Processors::of(&runtime);
+        Self { runtime, store, clock, processors }
+    }
+
     /// Reads both clocks.
     pub(crate) fn now(&self) -> Now {
         Now { monotonic: self.runtime.monotonic(), wall: unix_millis(self.clock.now()) }
@@ -134,7 +145,7 @@ impl Host {
         } else {
             buffer_core::sometimes!(BlockingPoolUsed);
             let machine = Arc::clone(machine);
-            self.runtime.spawn_blocking(Box::new(move || machine.complete(codecs::with(work))));
+            self.processors.run(move || machine.complete(codecs::with(work)));
         }
     }
 

@@ -44,6 +44,7 @@ mod memory;
 mod open;
 mod prefixed;
 mod probe;
+mod processors;
 mod producer;
 mod runtime;
 mod store;

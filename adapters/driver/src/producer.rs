@@ -324,7 +324,7 @@ impl Producer {
             last_rest: core::Instant::default(),
             let_go: false,
         };
-        Ok(Self { engine: Engine::start(Host { runtime, store, clock }, role) })
+        Ok(Self { engine: Engine::start(Host::new(runtime, store, clock), role) })
     }
 
     /// Submits entries, which stay together and in order, and metadata about them.

@@ -7,6 +7,8 @@ use std::time::SystemTime;
 
 use buffer_core::Instant;
 
+use crate::processors;
+
 /// A future that any thread may finish.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -20,6 +22,12 @@ pub trait Runtime: fmt::Debug + Send + Sync + 'static {
 
     /// Runs work that takes CPU or blocks on a thread where that disturbs nobody.
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>);
+
+    /// How many works of [`spawn_blocking`](Self::spawn_blocking) that keep a processor busy one producer or
+    /// consumer has under way at a time; others wait for these.
+    fn parallelism(&self) -> usize {
+        processors::count()
+    }
 
     /// Ends at `deadline` or soon after; dropping it costs nothing.
     fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()>;

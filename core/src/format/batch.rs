@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::borrow::Borrow;
 use core::mem;
 
 use bytes::Bytes;
@@ -50,6 +51,10 @@ pub(super) const LENGTH_LEN: usize = 4;
 /// piece of its own.
 pub(super) const COPY_BELOW: usize = 4096;
 
+/// Copied records come in pieces of at most this length: an allocator passes so much on from one batch to the
+/// next, and records can be let go while those after them are copied.
+const CHUNK_LEN: usize = 4 << 20;
+
 /// A reader always has this many bytes for its list of records, however small
 /// its limit and the object are.
 const LIST_FLOOR: u64 = 4096;
@@ -85,33 +90,32 @@ pub fn decode_batch(
     Codec::new().decode_batch(object, bytes, limit)
 }
 
-pub(super) fn encode<'a>(
+/// Encodes records of a shape that was looked at first. Those that are given by value are let go one by one.
+pub(super) fn encode<R: Borrow<Bytes>>(
     contexts: &mut zstd::Contexts,
-    records: impl Iterator<Item = &'a Bytes> + Clone,
+    shape: &Shape,
+    records: impl Iterator<Item = R>,
     compression: Compression,
 ) -> Result<Rope, EncodeError> {
-    let shape = Shape::of(records.clone())?;
     let footer = footer(compression, shape.count);
     match compression {
-        Compression::None => Ok(lay_out(records, &shape, footer)),
+        Compression::None => Ok(lay_out(records, shape, footer)),
         Compression::Zstd => zstd::compress(contexts, records, shape.block_len, footer),
     }
 }
 
 /// What is known of the records before any of them is copied.
-struct Shape {
+pub(super) struct Shape {
     count: u32,
     /// All records with their lengths.
     block_len: u64,
     /// All lengths, and the records short enough to be copied.
     copied_len: usize,
-    /// How many records are not copied.
-    uncopied: usize,
 }
 
 impl Shape {
-    fn of<'a>(records: impl Iterator<Item = &'a Bytes>) -> Result<Self, EncodeError> {
-        let mut shape = Self { count: 0, block_len: 0, copied_len: 0, uncopied: 0 };
+    pub(super) fn of<'a>(records: impl Iterator<Item = &'a Bytes>) -> Result<Self, EncodeError> {
+        let mut shape = Self { count: 0, block_len: 0, copied_len: 0 };
         for record in records {
             let len = record.len();
             if u32::try_from(len).is_err() {
@@ -122,8 +126,6 @@ impl Shape {
             shape.copied_len += LENGTH_LEN;
             if len < COPY_BELOW {
                 shape.copied_len += len;
-            } else {
-                shape.uncopied += 1;
             }
         }
         Ok(shape)
@@ -144,34 +146,68 @@ fn footer(compression: Compression, count: u32) -> [u8; FOOTER_LEN] {
     footer
 }
 
-/// One allocation for everything that is copied, cut where an uncopied record goes in.
-fn lay_out<'a>(
-    records: impl Iterator<Item = &'a Bytes>,
+/// Copies records into chunks; a record that is not copied goes between two parts of one.
+fn lay_out<R: Borrow<Bytes>>(
+    records: impl Iterator<Item = R>,
     shape: &Shape,
     footer: [u8; FOOTER_LEN],
 ) -> Rope {
-    let mut copied = Vec::with_capacity(shape.copied_len + FOOTER_LEN);
-    let mut uncopied = Vec::with_capacity(shape.uncopied);
+    let mut left = shape.copied_len + FOOTER_LEN;
+    let mut chunk = Chunk::for_rest_of(left);
+    let mut rope = Vec::with_capacity(left / CHUNK_LEN + 1);
     for record in records {
-        copied.extend_from_slice(&length_prefix(record));
-        if record.len() < COPY_BELOW {
-            copied.extend_from_slice(record);
+        let record = record.borrow();
+        let is_copied = record.len() < COPY_BELOW;
+        let next = LENGTH_LEN + if is_copied { record.len() } else { 0 };
+        if !chunk.has_room_for(next) {
+            left -= chunk.copied.len();
+            mem::replace(&mut chunk, Chunk::for_rest_of(left)).cut_into(&mut rope);
+        }
+        chunk.copied.extend_from_slice(&length_prefix(record));
+        if is_copied {
+            chunk.copied.extend_from_slice(record);
         } else {
-            uncopied.push((copied.len(), record));
+            chunk.uncopied.push((chunk.copied.len(), record.clone()));
         }
     }
-    copied.extend_from_slice(&footer);
-
-    let mut copied = Bytes::from(copied);
-    let mut rope = Vec::with_capacity(2 * uncopied.len() + 1);
-    let mut cut = 0;
-    for (at, record) in uncopied {
-        rope.push(copied.split_to(at - cut));
-        rope.push(record.clone());
-        cut = at;
+    if !chunk.has_room_for(FOOTER_LEN) {
+        mem::replace(&mut chunk, Chunk::for_rest_of(FOOTER_LEN)).cut_into(&mut rope);
     }
-    rope.push(copied);
+    chunk.copied.extend_from_slice(&footer);
+    chunk.cut_into(&mut rope);
     rope
+}
+
+/// One allocation for what is copied, and what goes in between.
+struct Chunk {
+    copied: Vec<u8>,
+    /// Records that are not copied, and after how much of what is copied they come.
+    uncopied: Vec<(usize, Bytes)>,
+}
+
+impl Chunk {
+    fn for_rest_of(left: usize) -> Self {
+        Self { copied: Vec::with_capacity(left.min(CHUNK_LEN)), uncopied: Vec::new() }
+    }
+
+    const fn has_room_for(&self, len: usize) -> bool {
+        self.copied.capacity() - self.copied.len() >= len
+    }
+
+    fn cut_into(self, rope: &mut Rope) {
+        let mut copied = Bytes::from(self.copied);
+        let mut cut = 0;
+        for (at, record) in self.uncopied {
+            if at > cut {
+                rope.push(copied.split_to(at - cut));
+            }
+            rope.push(record);
+            cut = at;
+        }
+        if !copied.is_empty() {
+            rope.push(copied);
+        }
+    }
 }
 
 pub(super) fn decode(

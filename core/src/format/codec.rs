@@ -5,7 +5,7 @@ use core::fmt;
 
 use bytes::Bytes;
 
-use super::batch::{self, Compression};
+use super::batch::{self, Compression, Shape};
 use super::error::{EncodeError, FormatError};
 use super::zstd;
 use crate::store::Rope;
@@ -56,7 +56,23 @@ impl Codec {
         records: impl Iterator<Item = &'a Bytes> + Clone,
         compression: Compression,
     ) -> Result<Rope, EncodeError> {
-        batch::encode(&mut self.contexts, records, compression)
+        let shape = Shape::of(records.clone())?;
+        batch::encode(&mut self.contexts, &shape, records, compression)
+    }
+
+    /// Turns submissions into a batch object, as [`encode_batch`](Self::encode_batch) does with their entries, and lets
+    /// each go once it is copied: beside what comes out no more than one of them is held.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn encode_submissions(
+        &mut self,
+        submissions: Vec<Vec<Bytes>>,
+        compression: Compression,
+    ) -> Result<Rope, EncodeError> {
+        let shape = Shape::of(submissions.iter().flatten())?;
+        batch::encode(&mut self.contexts, &shape, submissions.into_iter().flatten(), compression)
     }
 
     /// Takes a batch object apart. The records share the object's memory, or that

@@ -1,6 +1,7 @@
 //! What stands in for Zstandard in a build without it.
 
 use alloc::vec::Vec;
+use core::borrow::Borrow;
 
 use bytes::Bytes;
 
@@ -18,9 +19,9 @@ impl Contexts {
     }
 }
 
-pub(super) fn compress<'a>(
+pub(super) fn compress<R: Borrow<Bytes>>(
     _contexts: &mut Contexts,
-    _records: impl Iterator<Item = &'a Bytes>,
+    _records: impl Iterator<Item = R>,
     _block_len: u64,
     _footer: [u8; FOOTER_LEN],
 ) -> Result<Rope, EncodeError> {

@@ -1,6 +1,7 @@
 //! Compressed record blocks.
 
 use alloc::vec::Vec;
+use core::borrow::Borrow;
 use core::mem;
 
 use bytes::Bytes;
@@ -61,9 +62,9 @@ impl Contexts {
 ///
 /// The frame says how long its content is (`block_len`) and carries a checksum.
 /// Large records are read where they lie.
-pub(super) fn compress<'a>(
+pub(super) fn compress<R: Borrow<Bytes>>(
     contexts: &mut Contexts,
-    records: impl Iterator<Item = &'a Bytes>,
+    records: impl Iterator<Item = R>,
     block_len: u64,
     footer: [u8; FOOTER_LEN],
 ) -> Result<Rope, EncodeError> {
@@ -71,6 +72,7 @@ pub(super) fn compress<'a>(
     let stage_len = usize::try_from(block_len).map_or(STAGE_LEN, |len| len.min(STAGE_LEN));
     let mut stage = Vec::with_capacity(stage_len);
     for record in records {
+        let record = record.borrow();
         let is_copied = record.len() < COPY_BELOW;
         let next = LENGTH_LEN + if is_copied { record.len() } else { 0 };
         if stage.len() + next > stage_len {

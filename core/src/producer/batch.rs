@@ -34,6 +34,8 @@ pub(crate) struct OpenBatch {
     pub(crate) records: u32,
     /// Bytes of entries and metadata, as `flush_size_bytes` counts them.
     pub(crate) payload_bytes: usize,
+    /// Those of the largest submission: so much may be held twice for a moment while the batch is encoded.
+    pub(crate) largest: usize,
     /// Bytes that the metadata will take in the manifest.
     pub(crate) metadata_bytes: usize,
     /// Bytes held, as `max_buffered_bytes` counts them.
@@ -67,6 +69,7 @@ impl OpenBatch {
             metadata: Vec::new(),
             records: 0,
             payload_bytes: 0,
+            largest: 0,
             metadata_bytes: 0,
             cost: 0,
         }
@@ -85,6 +88,7 @@ impl OpenBatch {
         let records = u32::try_from(submission.entries.len()).expect("`has_room_for` said yes");
         self.records += records;
         self.payload_bytes += size.payload_bytes;
+        self.largest = self.largest.max(size.payload_bytes);
         self.cost += size.cost;
         let continues = self.metadata.last().is_some_and(|last| {
             let is_same_time =
@@ -144,6 +148,8 @@ pub(crate) struct Batch {
     pub(crate) doubt: Doubt,
     pub(crate) metadata: Vec<Metadata>,
     pub(crate) payload_bytes: usize,
+    /// Those of its largest submission.
+    pub(crate) largest: usize,
     /// Its bytes, once they are made: until it is uploaded, and then as long as nobody else needs the room,
     /// because it may have to be uploaded under another name.
     pub(crate) payload: Rope,

@@ -19,13 +19,14 @@ pub struct ProducerConfig {
     pub flush_size_bytes: usize,
     /// At how many submissions a batch is sealed.
     pub max_buffered_inputs: usize,
-    /// How many bytes may be held; past that, submissions are given back. What is uploaded and waits to be
-    /// listed is held only as long as there is room: the store has it. While a batch is encoded, a copy of its
-    /// small entries is held besides.
+    /// How much memory may be taken; past that, submissions are given back. They take three quarters of it, or all
+    /// of it if there is but one: the rest is for one submission of each batch that is encoded at the moment, which
+    /// is held twice, and for what the allocator has not given back yet. What is uploaded and waits to be listed is
+    /// held only as long as there is room: the store has it.
     pub max_buffered_bytes: usize,
-    /// How many batches may be encoded and uploaded at one time. Up to four times as many may be past
-    /// sealing and not settled: those that are uploaded wait for a swap. While as many as this are, a
-    /// batch that is not full stays open.
+    /// How many batches may be uploaded at one time; as many are encoded ahead. Up to eight times as many may be
+    /// past sealing and not settled: those that are uploaded wait for a swap. While as many as this wait to be
+    /// uploaded, a batch that is not full stays open.
     pub max_inflight_batches: usize,
     /// How a batch's records are compressed.
     pub batch_compression: Compression,

@@ -67,8 +67,9 @@ pub struct ProducerStats {
     pub conflicts: u64,
 }
 
-/// At the most so great a part of all that may be held is kept for copies.
-const KEPT_FOR_COPIES: usize = 8;
+/// One part in so many of all that may be held is kept free: for what is held twice while it is copied, and for
+/// what an allocator has not given back yet.
+const KEPT_FREE: usize = 4;
 
 /// The producer's state machine.
 ///
@@ -144,7 +145,7 @@ impl Producer {
         let mut random = fastrand::Rng::with_seed(seed);
         let limit = config.max_buffered_bytes;
         Ok(Self {
-            room: limit - config.flush_size_bytes.min(limit / KEPT_FOR_COPIES),
+            room: limit - limit / KEPT_FREE,
             ids: CommandIds::starting_at(random.u64(..)),
             names: BatchNames::new(config.data_path_prefix.clone(), random.u64(..)),
             committer: Committer::new(),
@@ -211,7 +212,7 @@ impl Producer {
         Ok(self.push(now, submission, Size { cost, ..size }))
     }
 
-    /// Whether so much more may be held. Some is kept for the copies that encoding makes, unless nothing is held.
+    /// Whether so much more may be held. Alone, a submission may take all of it.
     const fn has_room_for(&self, cost: usize) -> bool {
         self.buffered_bytes + cost <= self.room || self.buffered_bytes == 0
     }

@@ -18,7 +18,7 @@ use crate::time::Now;
 use crate::types::{BatchId, Location};
 
 /// How many times `max_inflight_batches` may be past sealing and not settled.
-const PLACES_IN_WINDOW: usize = 4;
+const PLACES_IN_WINDOW: usize = 8;
 
 /// Batches that something is being done for.
 struct UnderWay {
@@ -87,6 +87,7 @@ impl Producer {
             doubt: Doubt::None,
             metadata: open.metadata,
             payload_bytes: open.payload_bytes,
+            largest: open.largest,
             payload: Vec::new(),
             upload: None,
             cost: open.cost,
@@ -150,8 +151,8 @@ impl Producer {
         }
     }
 
-    /// What encoding a batch is charged for the copy that it makes, or `None`
-    /// while there is no room for it.
+    /// What encoding a batch is charged for the copy that it makes of one submission after the other, or
+    /// `None` while there is no room for it.
     ///
     /// One batch at a time may be encoded beyond `max_buffered_bytes`, without
     /// charge, so that there is always progress; others only below it.
@@ -161,7 +162,7 @@ impl Producer {
         if !self.pipeline.iter().take(index).any(goes_free) {
             return Some(0);
         }
-        let copy = self.pipeline[index].payload_bytes;
+        let copy = self.pipeline[index].largest;
         if self.buffered_bytes + copy > self.config.max_buffered_bytes {
             self.release_uploaded();
         }
