@@ -17,7 +17,7 @@ pub(crate) fn with<T>(work: impl FnOnce(&mut Codec) -> T) -> T {
     let result = work(&mut codec);
     let mut idle = idle();
     // More than this many cannot work at one time for long.
-    if idle.len() < processors::count() {
+    if idle.len() < processors::usual() {
         idle.push(codec);
     }
     result

@@ -1,4 +1,4 @@
-//! Work that takes long, in the order in which it came and no more at a time than there are processors.
+//! Work that takes long, in the order in which it came and not too much at a time.
 //!
 //! A runtime's blocking threads are many. Given twenty batches to encode they begin them all, each takes
 //! twenty times as long, and the first, which all others wait for, may be the last to be ready.
@@ -83,11 +83,11 @@ impl Processors {
     }
 }
 
-/// How many processors this process has.
-pub(crate) fn count() -> usize {
-    static COUNT: LazyLock<usize> =
-        LazyLock::new(|| thread::available_parallelism().map_or(1, usize::from));
-    *COUNT
+/// Twice as many as this process has processors: work whose thread has to wait for one holds up no other.
+pub(crate) fn usual() -> usize {
+    static USUAL: LazyLock<usize> =
+        LazyLock::new(|| 2 * thread::available_parallelism().map_or(1, usize::from));
+    *USUAL
 }
 
 #[cfg(test)]

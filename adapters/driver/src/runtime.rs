@@ -24,9 +24,10 @@ pub trait Runtime: fmt::Debug + Send + Sync + 'static {
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>);
 
     /// How many works of [`spawn_blocking`](Self::spawn_blocking) that keep a processor busy one producer or
-    /// consumer has under way at a time; others wait for these.
+    /// consumer has under way at a time; others wait for these. Unless it says otherwise, twice as many as there
+    /// are processors.
     fn parallelism(&self) -> usize {
-        processors::count()
+        processors::usual()
     }
 
     /// Ends at `deadline` or soon after; dropping it costs nothing.
