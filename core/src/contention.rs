@@ -32,16 +32,10 @@ const DELIVERY_SHARE: u32 = 4;
 const STREAK: u32 = 8;
 /// How long that pause is, in times of what a read and a swap take together: another writer fits into it.
 const PAUSE_TURNS: f64 = 1.5;
-/// How far, by its age, a writer spreads its tries: old ones hardly,
-const SPREAD_LEAST: f64 = 0.3;
-/// young ones far,
-const SPREAD_MOST: f64 = 1.5;
-/// and further where each try that is too early costs the store a refusal.
-const SPREAD_MOST_THROTTLED: f64 = 2.0;
+/// Between how many times what is usual, by its age, a writer spreads its tries: young ones far, old ones hardly.
+const SPREAD: (f64, f64) = (0.3, 2.0);
 /// By how much closer who sees that others were served before tries again.
-const PASSED_BY: f64 = 0.15;
-/// How much the last wait counts for what is usual, beside all before it.
-const NEWEST: f64 = 0.15;
+const PASSED_BY: f64 = 0.3;
 /// In how many times what a swap takes the spread is counted.
 const SPREAD_SWAPS: u32 = 2;
 /// After each so many tries in a row that were lost, the spread is doubled.
@@ -230,7 +224,7 @@ impl Contention {
             Duration::ZERO => self.widened(took, urgency),
             usual => {
                 let order = if self.passed_by { PASSED_BY } else { 1.0 };
-                let spread = Self::spread(usual, urgency, SPREAD_MOST) * order * self.escalation();
+                let spread = Self::spread(usual, urgency) * order * self.escalation();
                 took.saturating_mul(SPREAD_SWAPS).mul_f64(spread).min(MOST)
             }
         };
@@ -241,11 +235,11 @@ impl Contention {
     }
 
     /// How far to spread tries by the age of what waits, where so long a wait is usual.
-    fn spread(usual: Duration, urgency: Urgency, most: f64) -> f64 {
+    fn spread(usual: Duration, urgency: Urgency) -> f64 {
         let age = urgency.waited.max(LEAST).as_secs_f64();
         let youth = usual.as_secs_f64() / age;
         crate::sometimes!(ContentionUrgent, youth < 0.5);
-        (youth * youth).clamp(SPREAD_LEAST, most)
+        (youth * youth).clamp(SPREAD.0, SPREAD.1)
     }
 
     /// How much further to spread what was tried in vain again and again.
@@ -289,14 +283,10 @@ impl Contention {
             Duration::ZERO if !self.others_return => {
                 THROTTLED_TURN.max(urgency.waited / 2).min(urgency.most())
             }
-            Duration::ZERO => THROTTLED_TURN.mul_f64(Self::spread(
-                THROTTLED_USUAL,
-                urgency,
-                SPREAD_MOST_THROTTLED,
-            )),
-            usual => THROTTLED_TURN
-                .mul_f64(Self::spread(usual, urgency, SPREAD_MOST_THROTTLED) * f64::from(refused))
-                .min(MOST),
+            Duration::ZERO => THROTTLED_TURN.mul_f64(Self::spread(THROTTLED_USUAL, urgency)),
+            usual => {
+                THROTTLED_TURN.mul_f64(Self::spread(usual, urgency) * f64::from(refused)).min(MOST)
+            }
         };
         let wait = window.mul_f64(0.5 + random.f64());
         let wait = wait.min(self.before_the_last_try(THROTTLED_TURN, urgency)).max(THROTTLED_LEAST);
@@ -368,7 +358,7 @@ impl Contention {
             return;
         }
         let known = if self.usual.is_zero() { urgency.waited } else { self.usual };
-        self.usual = known.mul_f64(1.0 - NEWEST) + urgency.waited.mul_f64(NEWEST);
+        self.usual = known.mul_f64(0.7) + urgency.waited.mul_f64(0.3);
         let grown = took.mul_f64(TURN_GROWS).saturating_mul(self.tries - 1);
         // A little is taken off each time: who was unlucky for a while does not stay away for good.
         self.turn = self.turn.mul_f64(0.95).saturating_add(grown).min(urgency.most());
