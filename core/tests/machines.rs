@@ -106,17 +106,22 @@ fn a_full_producer_gives_the_submission_back() {
     assert_eq!(transcript, ["Encode", "ReadManifest"]);
 }
 
+/// Each call is a batch, and a few of a thousand bytes are all that may be held.
+fn with_little_room() -> Producer {
+    let config = ProducerConfig {
+        max_buffered_bytes: 5_000,
+        max_buffered_inputs: 1,
+        ..ProducerConfig::default()
+    };
+    Producer::new(config, 1).expect("it is valid")
+}
+
 /// What is uploaded and waits for its swap makes room for others: the store has it. Should a clock say
 /// then that it is too old to be listed, it is given up, and certainly not delivered.
 #[test]
 fn an_uploaded_batch_makes_room_and_is_given_up_when_it_is_old() {
-    let config = ProducerConfig {
-        max_buffered_bytes: 6_000,
-        max_buffered_inputs: 1,
-        ..ProducerConfig::default()
-    };
     for jumps in [false, true] {
-        let mut producer = Producer::new(config.clone(), 1).expect("it is valid");
+        let mut producer = with_little_room();
         let large = "x".repeat(3000);
         let receipt = producer.submit(at_ms(0), submission(&large)).expect("there is room");
         let (_, mut commands, _) = drain(&mut producer);
@@ -257,12 +262,7 @@ fn a_closed_machine_says_so_once() {
 /// of all batches but one count against `max_buffered_bytes`.
 #[test]
 fn copies_made_by_encoding_count_as_held() {
-    let config = ProducerConfig {
-        max_buffered_bytes: 6_000,
-        max_buffered_inputs: 1,
-        ..ProducerConfig::default()
-    };
-    let mut producer = Producer::new(config, 1).expect("it is valid");
+    let mut producer = with_little_room();
     let submit =
         |producer: &mut Producer| producer.submit(at_ms(0), submission(&"x".repeat(1000))).is_ok();
     assert!(submit(&mut producer));

@@ -68,8 +68,9 @@ pub struct ProducerStats {
 }
 
 /// One part in so many of all that may be held is kept free: for what is held twice while it is copied, and for
-/// what an allocator has not given back yet.
+/// what an allocator has not given back yet. That is counted in MiB; who has but a few has none to spare.
 const KEPT_FREE: usize = 4;
+const MIB: usize = 1 << 20;
 
 /// The producer's state machine.
 ///
@@ -145,7 +146,7 @@ impl Producer {
         let mut random = fastrand::Rng::with_seed(seed);
         let limit = config.max_buffered_bytes;
         Ok(Self {
-            room: limit - limit / KEPT_FREE,
+            room: limit - limit / MIB / KEPT_FREE * MIB,
             ids: CommandIds::starting_at(random.u64(..)),
             names: BatchNames::new(config.data_path_prefix.clone(), random.u64(..)),
             committer: Committer::new(),
