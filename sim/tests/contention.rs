@@ -43,18 +43,14 @@ fn share(producers: usize, latency: Duration, flush_interval: Duration) -> Share
             })
         })
         .collect();
-    queue.runtime.block_on(async {
-        for task in tasks {
-            task.await.expect("nothing crashes");
-        }
-    });
+    queue.finish(tasks);
     let counts = queue.store.counts();
     assert_eq!(queue.manifest().len(), counts.batch_writes, "each batch is listed once");
     let mut delays = std::mem::take(&mut *delays.lock().expect("nobody panics with it"));
     delays.sort_unstable();
     let durable = handles.iter().map(|producer| producer.stats().batches_durable);
     let share = Share {
-        swaps_per_batch: counts.swaps as f64 / counts.batch_writes as f64,
+        swaps_per_batch: counts.swaps_per_batch(),
         p50: delays[delays.len() / 2],
         p99: delays[delays.len() * 99 / 100],
         fewest: durable.clone().min().expect("there are some"),

@@ -33,13 +33,7 @@ fn crowd(producers: usize, latency: Duration, profile: Profile, config: &Produce
             })
         })
         .collect();
-    let told: Vec<_> = queue.runtime.block_on(async {
-        let mut told = Vec::new();
-        for task in tasks {
-            told.push(task.await.expect("nothing crashes"));
-        }
-        told
-    });
+    let told = queue.finish(tasks);
     let mut delays: Vec<Duration> = told.iter().flatten().copied().collect();
     delays.sort_unstable();
     let counts = queue.store.counts();

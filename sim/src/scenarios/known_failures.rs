@@ -207,13 +207,9 @@ pub(super) fn failure_08_thirty_two_producers_need_few_swaps_for_each_batch() {
             })
         })
         .collect();
-    queue.runtime.block_on(async {
-        for task in tasks {
-            task.await.expect("nothing crashes");
-        }
-    });
+    queue.finish(tasks);
     let counts = queue.store.counts();
-    let per_batch = counts.swaps as f64 / counts.batch_writes as f64;
+    let per_batch = counts.swaps_per_batch();
     let durable: Vec<u64> = producers.iter().map(|p| p.stats().batches_durable).collect();
     note!(
         "{} batches, {} swaps, {} stored: {per_batch:.2} swaps a batch; batches of a producer {:?}..{:?}",
@@ -242,13 +238,9 @@ fn thirty_two_at_once() {
             })
         })
         .collect();
-    queue.runtime.block_on(async {
-        for task in tasks {
-            task.await.expect("nothing crashes");
-        }
-    });
+    queue.finish(tasks);
     let counts = queue.store.counts();
-    let per_batch = counts.swaps as f64 / counts.batch_writes as f64;
+    let per_batch = counts.swaps_per_batch();
     note!("{per_batch:.2} swaps a batch where all begin at once");
     assert!(per_batch < 8.0, "{per_batch} swaps for each batch where all begin at once");
     queue.runtime.shutdown();

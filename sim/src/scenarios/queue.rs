@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Latency, Process, Profile, SimRuntime, SimStore};
+use crate::{Join, Latency, Process, Profile, SimRuntime, SimStore};
 use buffer_core::format::Manifest;
 use buffer_core::{Instant, Location};
 use buffer_driver::{
@@ -118,6 +118,21 @@ impl Queue {
     #[must_use]
     pub fn manifest(&self) -> Manifest {
         self.store.manifest(&manifest())
+    }
+
+    /// Runs the world until all of these tasks are done; gives what they came to, in order.
+    ///
+    /// # Panics
+    ///
+    /// When one of them was dropped, as those of a process that crashes are.
+    pub fn finish<T>(&self, tasks: impl IntoIterator<Item = Join<T>>) -> Vec<T> {
+        self.runtime.block_on(async {
+            let mut all = Vec::new();
+            for task in tasks {
+                all.push(task.await.expect("nothing crashes"));
+            }
+            all
+        })
     }
 
     /// Takes the queue over and reads all that is in it, acknowledging everything.

@@ -90,7 +90,7 @@ pub(super) fn sixteen_busy_producers_are_served_alike_and_soon() {
         ProducerConfig { flush_size_bytes: 8192, max_buffered_inputs: 328, ..Default::default() };
     let times = contend(&queue, &config, secs(60));
     let counts = queue.store.counts();
-    let tries = counts.swaps as f64 / counts.batch_writes as f64;
+    let tries = counts.swaps_per_batch();
     let each: Vec<usize> = times.iter().map(Vec::len).collect();
     let mean = each.iter().sum::<usize>() / each.len();
     let slowest = *each.iter().min().expect("there are sixteen");
@@ -130,8 +130,7 @@ pub(super) fn eight_producers_share_one_write_a_second() {
         })
         .collect();
     let mut times = Vec::new();
-    for task in tasks {
-        let (of_one, stats) = queue.runtime.block_on(task).expect("nothing crashes");
+    for (of_one, stats) in queue.finish(tasks) {
         assert_eq!((stats.batches_failed, stats.buffered_bytes), (0, 0), "all settle");
         times.extend(of_one);
     }

@@ -52,6 +52,12 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Manifest writes that were sent for each batch write that was.
+    #[must_use]
+    pub fn swaps_per_batch(&self) -> f64 {
+        self.swaps as f64 / self.batch_writes as f64
+    }
+
     /// How many requests were sent in all.
     #[must_use]
     pub const fn requests(&self) -> u64 {
