@@ -16,7 +16,7 @@ use futures_lite::future;
 use super::consumers::Alive;
 use super::database::Database;
 use super::exemption::Exemption;
-use super::oracles::{Oracles, Role, Rules};
+use super::oracles::{Oracles, Role, Rules, Sent};
 use super::plan::{Plan, Theme};
 use super::signal::Signal;
 use super::{Invariant, Options, Random};
@@ -388,9 +388,14 @@ impl World {
             | crate::Operation::List { .. }
             | crate::Operation::Delete { .. } => 0,
         };
-        let faulty = verdict != Verdict::Pass;
         let by = Requester { number: request.number, process: request.process };
-        self.oracles().asked(by, kind, &request.location, bytes, faulty, request.time);
+        let sent = Sent {
+            bytes,
+            faulty: verdict != Verdict::Pass,
+            disturbed: self.was_just_disturbed(request.process),
+            at: request.time,
+        };
+        self.oracles().asked(by, kind, &request.location, &sent);
         self.end_if_violated();
     }
 
@@ -490,8 +495,11 @@ impl World {
         // Nobody who was about to take over may do so after the last one.
         self.runtime.sleep(faults::AFTERMATH).await;
         consumers::drain(self).await;
+        // They have it together: one that meets nothing but a damaged location asks for it that long.
+        let learns_by = self.runtime.elapsed() + patience;
         for alive in last {
-            if self.within(patience, alive).await.is_none() {
+            let left = learns_by.saturating_sub(self.runtime.elapsed());
+            if self.within(left, alive).await.is_none() {
                 self.violated(Invariant::Fencing, "a fenced consumer does not learn of it");
             }
         }

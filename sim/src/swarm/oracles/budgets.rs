@@ -105,6 +105,16 @@ impl Spending {
     }
 }
 
+/// A request, when it is sent.
+pub(crate) struct Sent {
+    pub(crate) bytes: usize,
+    /// Something is done to it.
+    pub(crate) faulty: bool,
+    /// Its process was stopped, or its clock moved, so short a time ago that it may have been decided before.
+    pub(crate) disturbed: bool,
+    pub(crate) at: Duration,
+}
+
 fn too_hasty(failures: &mut VecDeque<Duration>, now: Duration) -> bool {
     failures.push_back(now);
     if failures.len() > FAILURES_A_SECOND {
@@ -115,16 +125,15 @@ fn too_hasty(failures: &mut VecDeque<Duration>, now: Duration) -> bool {
 }
 
 impl Oracles {
-    /// A process sends a request. `faulty` is whether something is done to it.
+    /// A process sends a request.
     pub(crate) fn asked(
         &mut self,
         request: Requester,
         asked: Asked,
         location: &Location,
-        bytes: usize,
-        faulty: bool,
-        now: Duration,
+        sent: &Sent,
     ) {
+        let Sent { bytes, faulty, disturbed, at: now } = *sent;
         self.totals.requests += 1;
         self.totals.faults += u64::from(faulty);
         self.totals.large_swaps += u64::from(asked == Asked::Swap && self.manifest.count >= LARGE);
@@ -154,6 +163,10 @@ impl Oracles {
             spending.restless = if now == at { spending.restless + 1 } else { 0 };
         }
         let is_restless = spending.restless >= FORGIVEN;
+        // Who was stopped at the instant at which it gives a batch up has not told its caller yet.
+        if disturbed {
+            spending.crowded = None;
+        }
         // A caller is told of a batch that was given up at that instant, and maybe after this.
         let crowded = spending.crowded.filter(|(since, _)| *since < now && !spending.has_given_up);
         if asked == Asked::Put {

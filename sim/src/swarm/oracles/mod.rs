@@ -46,6 +46,7 @@ use super::exemption::Exemption;
 use crate::ProcessId;
 use crate::store::KeyHasher;
 
+pub(crate) use budgets::Sent;
 use budgets::Spending;
 use ledger::Ledger;
 use raw::{RawManifest, RawMetadata};

@@ -123,6 +123,11 @@ impl Oracles {
         self.check_base(by, number, &old);
         let (before, after) =
             ((old.first(), old.next, old.epoch), (new.first(), new.next, new.epoch));
+        if after.2 > before.2
+            && let Some(life) = self.life(by)
+        {
+            life.spending.forget_fetches();
+        }
         let rises = after.0 >= before.0 && after.1 >= before.1 && after.2 >= before.2;
         if !rises || after == before {
             return self.violated(Sequences, format!("{by}: {before:?} became {after:?}"));
@@ -188,9 +193,6 @@ impl Oracles {
                     self.violated(Fencing, format!("consumer {by} appended"));
                 }
                 if raised {
-                    if let Some(life) = self.life(by) {
-                        life.spending.forget_fetches();
-                    }
                     self.owners.insert(after.2, by);
                     self.totals.raised += 1;
                     if dequeued {
