@@ -45,6 +45,7 @@
 mod clock;
 mod decisions;
 mod executor;
+pub mod exhaustive;
 mod guard;
 mod oneshot;
 mod plant;

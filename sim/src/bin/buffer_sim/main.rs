@@ -4,6 +4,7 @@
 //! coverage counted, and only then can bugs be planted.
 
 mod determinism;
+mod exhaustive;
 mod exit;
 mod mutate;
 mod numbers;
@@ -39,6 +40,8 @@ enum Command {
     Scenario(scenario::Options),
     /// Plants every bug in turn, and tells which seed and which invariant finds it
     Mutate(mutate::Options),
+    /// Tries every order in which a few requests can take effect and be answered
+    Exhaustive(exhaustive::Options),
     /// Runs seeds several times and compares what happened
     CheckDeterminism(determinism::Options),
 }
@@ -58,6 +61,7 @@ fn main() {
         Command::Sweep(options) => sweep::run(options),
         Command::Scenario(options) => scenario::run(options),
         Command::Mutate(options) => mutate::run(options),
+        Command::Exhaustive(options) => exhaustive::run(options),
         Command::CheckDeterminism(options) => determinism::run(options),
     };
     let code = exit::report(outcome);

@@ -1,0 +1,53 @@
+//! Every order in which a few requests can take effect and be answered.
+//!
+//! A sweep draws; this enumerates. Two producers with a batch or two each, a consumer with its collector,
+//! another consumer that takes over, and a store, all of them the code that ships, make one *step* at a time: a
+//! request takes effect, an answer arrives, an answer is lost, a process crashes, time passes. From each state
+//! every step that is possible is tried. Machines cannot be copied, so a state is reached by doing again what led
+//! to it; a state that was met before, by the machines' own fingerprints and by what the store and the database
+//! have, is not gone on from.
+//!
+//! Time passes when nothing else can happen, and a few times beside that: the bounds are in [`Limits`]. What is
+//! left out: names and times do not tell states apart, and a batch's own requests take effect and are answered in one step.
+
+mod application;
+mod objects;
+mod search;
+mod world;
+
+pub use search::{Found, Summary, explore};
+
+/// What there is, and what may go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Producers.
+    pub producers: usize,
+    /// Batches of each.
+    pub batches: usize,
+    /// How many more consumers take over.
+    pub take_overs: u8,
+    /// How many processes crash.
+    pub crashes: u8,
+    /// How many answers are lost, late, or a conflict that was none.
+    pub faults: u8,
+    /// How often time passes while something else could happen.
+    pub hurries: u8,
+    /// How often time passes in all before a run ends.
+    pub ticks: u8,
+}
+
+impl Limits {
+    /// Two producers with a batch each, one consumer and one that takes over, one crash, one fault.
+    pub const SMALL: Self = Self {
+        producers: 2,
+        batches: 1,
+        take_overs: 1,
+        crashes: 1,
+        faults: 1,
+        hurries: 1,
+        ticks: 8,
+    };
+
+    /// Twice the batches and the faults: more than can be seen to the end.
+    pub const LARGE: Self = Self { batches: 2, faults: 2, ..Self::SMALL };
+}

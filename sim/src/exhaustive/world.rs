@@ -1,0 +1,658 @@
+//! One run: the machines, the store, and what is on its way between them.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::time::Duration;
+
+use buffer_core::format::Codec;
+use buffer_core::{
+    CallMark, Command, Condition, Consumer, ConsumerConfig, ConsumerEvent, Epoch, Instant,
+    ListCursor, ListPage, Location, Machine, Next, Now, Output, Producer, ProducerConfig,
+    ProducerEvent, ReadOutcome, Resume, Rope, Sequence, StoreError, StoreErrorKind, StoreOperation,
+    Submission, Ticket, UnixMillis, Version, WriteOutcome,
+};
+use bytes::Bytes;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::Limits;
+use super::application::{Application, Broken};
+use super::objects::{Content, Objects, manifest_location};
+
+/// What a request does to the store.
+#[derive(Debug)]
+enum Effect {
+    Put { location: Location, payload: Rope },
+    Swap { condition: Condition, payload: Rope },
+    ReadManifest { unless: Option<Version> },
+    ReadBatch { location: Location },
+    List { after: Option<ListCursor> },
+    Delete { locations: Vec<Location> },
+}
+
+#[derive(Debug)]
+enum Slip {
+    Write(Ticket<Result<WriteOutcome, StoreError>>, StoreOperation, Location),
+    Read(Ticket<Result<ReadOutcome, StoreError>>, StoreOperation, Location),
+    List(Ticket<Result<ListPage, StoreError>>),
+    Delete(Ticket<Vec<Result<(), StoreError>>>, usize),
+}
+
+#[derive(Debug)]
+enum Answer {
+    Write(WriteOutcome),
+    Read(ReadOutcome),
+    List(ListPage),
+    Deleted,
+}
+
+/// A request that has not come to its end.
+struct Request {
+    actor: usize,
+    /// What it will do, until that is done.
+    effect: Option<Effect>,
+    /// Where its answer goes; nowhere when nobody waits for it any more.
+    slip: Option<Slip>,
+    answer: Option<Answer>,
+    /// What it is, by no name and no time.
+    digest: u64,
+}
+
+enum Role {
+    Producer(Box<Producer>),
+    Consumer(Box<Consumer>, Caller),
+    Gone,
+}
+
+/// Who calls a consumer, and has the database.
+struct Caller {
+    /// What the database had last when it took over.
+    resumed: Option<Sequence>,
+    /// The call that it waits for.
+    waiting: Option<CallMark>,
+}
+
+struct Actor {
+    role: Role,
+    deadline: Option<Instant>,
+}
+
+/// One step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A request about the manifest takes effect.
+    Apply(usize),
+    /// Its answer arrives.
+    Answer(usize),
+    /// Any other request takes effect and is answered.
+    Do(usize),
+    /// Its sender gives it up; whether it has taken effect, or will, is for the store.
+    TimeOut(usize),
+    /// The client has sent it twice, and says of the second what is a conflict with the first.
+    OwnConflict(usize),
+    /// Another consumer takes over.
+    TakeOver,
+    /// A process ends; a consumer's database starts another.
+    Crash(usize),
+    /// Time passes until somebody has something to do.
+    Tick,
+}
+
+pub(super) struct World {
+    now: Duration,
+    limits: Limits,
+    objects: Objects,
+    actors: Vec<Actor>,
+    requests: Vec<Request>,
+    application: Application,
+    codec: Codec,
+    seeds: u64,
+    consumers: usize,
+}
+
+/// Wall-clock time when a run begins.
+const START: i64 = 1_700_000_000_000;
+
+fn producer_config() -> ProducerConfig {
+    ProducerConfig {
+        delivery_timeout: Duration::from_secs(4),
+        request_timeout: Duration::from_secs(2),
+        gc_grace_period: Duration::from_secs(10),
+        ..ProducerConfig::default()
+    }
+}
+
+fn consumer_config() -> ConsumerConfig {
+    ConsumerConfig {
+        dequeue_acks: 1,
+        poll_interval: Duration::from_secs(3),
+        poll_interval_max: Duration::from_secs(3),
+        gc_interval: Duration::from_secs(7),
+        gc_grace_period: Duration::from_secs(10),
+        request_timeout: Duration::from_secs(2),
+        retry_timeout: Duration::from_secs(4),
+        ..ConsumerConfig::default()
+    }
+}
+
+impl World {
+    pub(super) fn new(limits: Limits) -> Result<Self, Broken> {
+        let mut world = Self {
+            now: Duration::ZERO,
+            limits,
+            objects: Objects::default(),
+            actors: Vec::new(),
+            requests: Vec::new(),
+            application: Application::default(),
+            codec: Codec::new(),
+            seeds: 0,
+            consumers: 0,
+        };
+        for number in 0..limits.producers {
+            let now = world.now();
+            let mut producer = Producer::new(producer_config(), world.seed()).expect("it is valid");
+            for batch in 0..limits.batches {
+                let content = u8::try_from(number << 4 | batch).expect("they are few");
+                let entries = vec![Bytes::copy_from_slice(&[content])];
+                producer
+                    .submit(now, Submission { entries, metadata: Bytes::new() })
+                    .expect("there is room");
+                producer.flush(now);
+            }
+            let role = Role::Producer(Box::new(producer));
+            world.actors.push(Actor { role, deadline: None });
+            world.drain(number)?;
+        }
+        world.start_consumer()?;
+        Ok(world)
+    }
+
+    fn seed(&mut self) -> u64 {
+        self.seeds += 1;
+        self.seeds
+    }
+
+    fn now(&self) -> Now {
+        let millis = i64::try_from(self.now.as_millis()).expect("runs are short");
+        Now { monotonic: Instant::from_origin(self.now), wall: UnixMillis(START + millis) }
+    }
+
+    fn start_consumer(&mut self) -> Result<(), Broken> {
+        let now = self.now();
+        let mut consumer = Consumer::new(consumer_config(), self.seed()).expect("it is valid");
+        let resumed = self.application.last();
+        consumer.initialize(now, Resume::after(resumed)).expect("it has not ended");
+        let role = Role::Consumer(Box::new(consumer), Caller { resumed, waiting: None });
+        self.actors.push(Actor { role, deadline: None });
+        self.consumers += 1;
+        self.drain(self.actors.len() - 1)
+    }
+
+    /// What can happen now. The order is the same whenever the state is.
+    pub(super) fn steps(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for (number, request) in self.requests.iter().enumerate() {
+            let is_of_manifest =
+                matches!(request.effect, Some(Effect::Swap { .. } | Effect::ReadManifest { .. }));
+            match (&request.effect, &request.slip) {
+                (Some(_), Some(_)) if !is_of_manifest => steps.push(Step::Do(number)),
+                (Some(_), _) => steps.push(Step::Apply(number)),
+                (None, _) => steps.push(Step::Answer(number)),
+            }
+            if self.limits.faults > 0 && request.slip.is_some() {
+                steps.push(Step::TimeOut(number));
+                if let Some(Answer::Write(WriteOutcome::Stored(_))) = request.answer {
+                    steps.push(Step::OwnConflict(number));
+                }
+            }
+        }
+        let is_quiet = !self.requests.iter().any(|request| request.slip.is_some());
+        if self.limits.take_overs > 0 {
+            steps.push(Step::TakeOver);
+        }
+        if self.limits.crashes > 0 {
+            let living = (0..self.actors.len())
+                .filter(|actor| !matches!(self.actors[*actor].role, Role::Gone));
+            steps.extend(living.map(Step::Crash));
+        }
+        let may_hurry = is_quiet || self.limits.hurries > 0;
+        if self.limits.ticks > 0 && may_hurry && self.next_deadline().is_some() {
+            steps.push(Step::Tick);
+        }
+        steps
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.actors.iter().filter_map(|actor| actor.deadline).min()
+    }
+
+    pub(super) fn take(&mut self, step: Step) -> Result<(), Broken> {
+        match step {
+            Step::Apply(number) => self.apply(number),
+            Step::Answer(number) => self.answer(number),
+            Step::Do(number) => {
+                self.apply(number)?;
+                self.answer(number)
+            }
+            Step::TimeOut(number) => {
+                self.limits.faults -= 1;
+                let request = &mut self.requests[number];
+                let (actor, slip) = (request.actor, request.slip.take());
+                if !request.writes() {
+                    self.requests.remove(number);
+                }
+                let slip = slip.expect("somebody waits");
+                self.complete(actor, slip, Err(StoreErrorKind::TimedOut))
+            }
+            Step::OwnConflict(number) => {
+                self.limits.faults -= 1;
+                self.requests[number].answer = Some(Answer::Write(WriteOutcome::Conflict));
+                self.answer(number)
+            }
+            Step::TakeOver => {
+                self.limits.take_overs -= 1;
+                self.start_consumer()
+            }
+            Step::Crash(actor) => {
+                self.limits.crashes -= 1;
+                self.end(actor);
+                match actor < self.first_consumer() {
+                    true => Ok(()),
+                    false => self.start_consumer(),
+                }
+            }
+            Step::Tick => self.tick(),
+        }
+    }
+
+    /// Producers come first.
+    fn first_consumer(&self) -> usize {
+        self.actors.len() - self.consumers
+    }
+
+    /// What was sent and has not taken effect still may.
+    fn end(&mut self, actor: usize) {
+        self.actors[actor] = Actor { role: Role::Gone, deadline: None };
+        for request in self.requests.iter_mut().filter(|request| request.actor == actor) {
+            request.slip = None;
+        }
+        self.requests.retain(|request| request.slip.is_some() || request.writes());
+    }
+
+    fn tick(&mut self) -> Result<(), Broken> {
+        if self.requests.iter().any(|request| request.slip.is_some()) {
+            self.limits.hurries -= 1;
+        }
+        self.limits.ticks -= 1;
+        let deadline = self.next_deadline().expect("there is one");
+        self.now = self.now.max(deadline.since_origin());
+        let now = self.now();
+        for number in 0..self.actors.len() {
+            if self.actors[number].deadline.is_some_and(|deadline| deadline <= now.monotonic) {
+                match &mut self.actors[number].role {
+                    Role::Producer(producer) => producer.handle_timeout(now),
+                    Role::Consumer(consumer, _) => consumer.handle_timeout(now),
+                    Role::Gone => {}
+                }
+                self.drain(number)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, number: usize) -> Result<(), Broken> {
+        let now = self.now().wall;
+        let request = &mut self.requests[number];
+        let by_consumer = request.actor + self.consumers >= self.actors.len();
+        let effect = request.effect.take().expect("it has not taken effect");
+        let objects = &mut self.objects;
+        let answer = match effect {
+            Effect::Put { location, payload } => {
+                Answer::Write(objects.put(&mut self.codec, &location, &payload, now))
+            }
+            Effect::Swap { condition, payload } => {
+                let before = objects.manifest();
+                let outcome = objects.swap(&condition, &payload, now);
+                if matches!(outcome, WriteOutcome::Stored(_)) {
+                    let after = objects.manifest();
+                    self.application.swapped(&before, &after, objects, by_consumer)?;
+                }
+                Answer::Write(outcome)
+            }
+            Effect::ReadManifest { unless } => Answer::Read(objects.read_manifest(unless.as_ref())),
+            Effect::ReadBatch { location } => Answer::Read(objects.read_batch(&location)),
+            Effect::List { after } => Answer::List(objects.list(after.as_ref())),
+            Effect::Delete { locations } => {
+                for location in &locations {
+                    self.application.deleted(location, objects)?;
+                    objects.delete(location);
+                }
+                Answer::Deleted
+            }
+        };
+        request.digest = digest_of_answer(request.digest, &answer, objects);
+        match request.slip {
+            Some(_) => request.answer = Some(answer),
+            None => drop(self.requests.remove(number)),
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, number: usize) -> Result<(), Broken> {
+        let Request { actor, slip, answer, .. } = self.requests.remove(number);
+        let slip = slip.expect("somebody waits");
+        self.complete(actor, slip, Ok(answer.expect("it has taken effect")))
+    }
+
+    fn complete(
+        &mut self,
+        actor: usize,
+        slip: Slip,
+        answer: Result<Answer, StoreErrorKind>,
+    ) -> Result<(), Broken> {
+        let failed = |kind, operation, location| StoreError::new(kind, operation, location);
+        let completion = match (slip, answer) {
+            (Slip::Write(ticket, ..), Ok(Answer::Write(outcome))) => ticket.complete(Ok(outcome)),
+            (Slip::Read(ticket, ..), Ok(Answer::Read(outcome))) => ticket.complete(Ok(outcome)),
+            (Slip::List(ticket), Ok(Answer::List(page))) => ticket.complete(Ok(page)),
+            (Slip::Delete(ticket, keys), Ok(Answer::Deleted)) => {
+                ticket.complete((0..keys).map(|_| Ok(())).collect())
+            }
+            (Slip::Write(ticket, operation, location), Err(kind)) => {
+                ticket.complete(Err(failed(kind, operation, location)))
+            }
+            (Slip::Read(ticket, operation, location), Err(kind)) => {
+                ticket.complete(Err(failed(kind, operation, location)))
+            }
+            (Slip::List(ticket), Err(kind)) => {
+                let prefix = Location::from("ingest");
+                ticket.complete(Err(failed(kind, StoreOperation::ListBatches, prefix)))
+            }
+            (Slip::Delete(ticket, keys), Err(kind)) => {
+                let prefix = Location::from("ingest");
+                let error = || failed(kind, StoreOperation::DeleteBatch, prefix.clone());
+                ticket.complete((0..keys).map(|_| Err(error())).collect())
+            }
+            (slip, Ok(answer)) => unreachable!("{answer:?} is no answer to {slip:?}"),
+        };
+        let now = self.now();
+        match &mut self.actors[actor].role {
+            Role::Producer(producer) => producer.handle_completion(now, completion),
+            Role::Consumer(consumer, _) => consumer.handle_completion(now, completion),
+            Role::Gone => unreachable!("nobody waits for it"),
+        }
+        self.drain(actor)
+    }
+
+    fn drain(&mut self, actor: usize) -> Result<(), Broken> {
+        match &self.actors[actor].role {
+            Role::Producer(_) => self.drain_producer(actor),
+            Role::Consumer(..) => self.drain_consumer(actor),
+            Role::Gone => Ok(()),
+        }
+    }
+
+    fn drain_producer(&mut self, actor: usize) -> Result<(), Broken> {
+        loop {
+            let now = self.now();
+            let Role::Producer(producer) = &mut self.actors[actor].role else { return Ok(()) };
+            match producer.poll() {
+                Output::Command(Command::Encode(encode)) => {
+                    let completion = encode.run(&mut self.codec);
+                    producer.handle_completion(now, completion);
+                }
+                Output::Command(command) => self.send(actor, command),
+                Output::Event(ProducerEvent::Settled { batch, outcome }) => {
+                    let content = (actor as u64) << 4 | batch.0;
+                    let content = Content::try_from(content).expect("they are few");
+                    self.application.told(content, &outcome)?;
+                }
+                Output::Event(ProducerEvent::Ready | ProducerEvent::Closed) => {}
+                Output::Idle { deadline } => {
+                    self.actors[actor].deadline = deadline;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn drain_consumer(&mut self, actor: usize) -> Result<(), Broken> {
+        loop {
+            let now = self.now();
+            let Role::Consumer(consumer, caller) = &mut self.actors[actor].role else {
+                return Ok(());
+            };
+            match consumer.poll() {
+                Output::Command(Command::Decode(decode)) => {
+                    let completion = decode.run(&mut self.codec);
+                    consumer.handle_completion(now, completion);
+                }
+                Output::Command(command) => self.send(actor, command),
+                Output::Event(ConsumerEvent::Initialized { epoch, .. }) => {
+                    self.application.fence(epoch);
+                    // Somebody stored more before it was fenced: it is taken over from there.
+                    let last = self.application.last();
+                    if caller.resumed != last {
+                        *caller = Caller { resumed: last, waiting: None };
+                        consumer.initialize(now, Resume::after(last)).expect("it has not ended");
+                    }
+                }
+                Output::Event(ConsumerEvent::InitializeFailed(_) | ConsumerEvent::Ended(_)) => {
+                    self.end(actor);
+                    return Ok(());
+                }
+                Output::Event(_) => {}
+                Output::Idle { deadline } => {
+                    self.actors[actor].deadline = deadline;
+                    if !self.consume(actor)? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes what is there, stores and acknowledges it; whether there may be more to drain.
+    fn consume(&mut self, actor: usize) -> Result<bool, Broken> {
+        let now = self.now();
+        let Role::Consumer(consumer, Caller { waiting, .. }) = &mut self.actors[actor].role else {
+            return Ok(false);
+        };
+        let Some(epoch) = consumer.epoch() else { return Ok(false) };
+        let since = *waiting.get_or_insert_with(|| consumer.mark());
+        match consumer.next(now, since, true) {
+            Ok(Next::Ready(batch)) => {
+                *waiting = None;
+                let sequence = batch.descriptor.sequence;
+                let content = self.objects.content(&batch.descriptor.location);
+                if !self.application.store(epoch, &batch, content)? {
+                    self.end(actor);
+                    return Ok(false);
+                }
+                let Role::Consumer(consumer, _) = &mut self.actors[actor].role else {
+                    return Ok(false);
+                };
+                consumer.ack(now, sequence).map_err(|error| ("I11", error.to_string()))?;
+                Ok(true)
+            }
+            Ok(Next::Pending) => Ok(consumer.wants_poll()),
+            Ok(Next::Empty) => {
+                *waiting = None;
+                Ok(consumer.wants_poll())
+            }
+            Err(error) => self.refused(actor, epoch, &error.to_string()),
+        }
+    }
+
+    /// A consumer that cannot go on: fenced, or its caller is told of trouble. It ends, and is not restarted.
+    fn refused(&mut self, actor: usize, epoch: Epoch, what: &str) -> Result<bool, Broken> {
+        let is_fenced = self.objects.manifest().epoch() > epoch;
+        self.end(actor);
+        match is_fenced || what.contains("timed out") {
+            true => Ok(false),
+            false => Err(("I13", what.to_owned())),
+        }
+    }
+
+    fn send(&mut self, actor: usize, command: Command) {
+        let manifest = manifest_location;
+        let (effect, slip) = match command {
+            Command::PutBatch(put) => {
+                let slip = Slip::Write(put.ticket, StoreOperation::PutBatch, put.location.clone());
+                (Effect::Put { location: put.location, payload: put.payload }, slip)
+            }
+            Command::CasManifest(cas) => {
+                let slip = Slip::Write(cas.ticket, StoreOperation::SwapManifest, manifest());
+                (Effect::Swap { condition: cas.condition, payload: cas.payload }, slip)
+            }
+            Command::ReadManifest(read) => {
+                let slip = Slip::Read(read.ticket, StoreOperation::ReadManifest, manifest());
+                (Effect::ReadManifest { unless: read.unless }, slip)
+            }
+            Command::ReadBatch(read) => {
+                let slip =
+                    Slip::Read(read.ticket, StoreOperation::ReadBatch, read.location.clone());
+                (Effect::ReadBatch { location: read.location }, slip)
+            }
+            Command::ListBatches(list) => {
+                (Effect::List { after: list.after }, Slip::List(list.ticket))
+            }
+            Command::DeleteBatches(delete) => {
+                let slip = Slip::Delete(delete.ticket, delete.locations.len());
+                (Effect::Delete { locations: delete.locations }, slip)
+            }
+            Command::Encode(_) | Command::Decode(_) => unreachable!("work is done at once"),
+        };
+        let digest = digest_of_effect(&effect, &self.objects);
+        self.requests.push(Request {
+            actor,
+            effect: Some(effect),
+            slip: Some(slip),
+            answer: None,
+            digest,
+        });
+    }
+
+    /// At the end of a run.
+    pub(super) fn check_end(&self) -> Result<(), Broken> {
+        self.application.check_end(&self.objects)
+    }
+
+    /// The state, by no name and no time but the number of ticks that are left.
+    pub(super) fn fingerprint(&self) -> u64 {
+        let mut hasher = Xxh3::new();
+        let Limits { take_overs, crashes, faults, hurries, ticks, .. } = self.limits;
+        [take_overs, crashes, faults, hurries, ticks].hash(&mut hasher);
+        for actor in &self.actors {
+            let state = match &actor.role {
+                Role::Producer(producer) => producer.fingerprint(),
+                Role::Consumer(consumer, caller) => {
+                    consumer.fingerprint() ^ u64::from(caller.waiting.is_some())
+                }
+                Role::Gone => 0,
+            };
+            state.hash(&mut hasher);
+        }
+        let mut requests: Vec<_> = self
+            .requests
+            .iter()
+            .map(|it| (it.actor, it.effect.is_some(), it.slip.is_some(), it.digest))
+            .collect();
+        requests.sort_unstable();
+        requests.hash(&mut hasher);
+        self.objects.fingerprint(&mut hasher);
+        self.application.fingerprint(&mut hasher);
+        hasher.finish()
+    }
+
+    pub(super) fn describe(&self, step: Step) -> String {
+        let request = |number: usize| self.requests[number].to_string();
+        match step {
+            Step::Apply(number) => format!("{} takes effect", request(number)),
+            Step::Answer(number) => format!("{} is answered", request(number)),
+            Step::Do(number) => format!("{} takes effect and is answered", request(number)),
+            Step::TimeOut(number) => format!("{} times out", request(number)),
+            Step::OwnConflict(number) => {
+                format!("{} was sent twice, and is answered with a conflict", request(number))
+            }
+            Step::TakeOver => "another consumer takes over".to_owned(),
+            Step::Crash(actor) => format!("{} crashes", self.name(actor)),
+            Step::Tick => format!("time passes, from {:?}", self.now),
+        }
+    }
+
+    fn name(&self, actor: usize) -> String {
+        match actor.checked_sub(self.first_consumer()) {
+            None => format!("producer {actor}"),
+            Some(number) => format!("consumer {number}"),
+        }
+    }
+}
+
+impl Request {
+    fn writes(&self) -> bool {
+        matches!(
+            self.effect,
+            Some(Effect::Put { .. } | Effect::Swap { .. } | Effect::Delete { .. })
+        )
+    }
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match (&self.effect, &self.slip) {
+            (Some(Effect::Put { .. }), _)
+            | (None, Some(Slip::Write(_, StoreOperation::PutBatch, _))) => "upload",
+            (Some(Effect::Swap { .. }), _) | (None, Some(Slip::Write(..))) => "swap",
+            (Some(Effect::ReadBatch { .. }), _)
+            | (None, Some(Slip::Read(_, StoreOperation::ReadBatch, _))) => "fetch",
+            (Some(Effect::ReadManifest { .. }), _) | (None, Some(Slip::Read(..))) => "reading",
+            (Some(Effect::List { .. }), _) | (None, Some(Slip::List(_))) => "listing",
+            (Some(Effect::Delete { .. }), _) | (None, Some(Slip::Delete(..))) => "deletion",
+            (None, None) => "request",
+        };
+        write!(f, "the {what} of actor {}", self.actor)
+    }
+}
+
+fn digest_of_effect(effect: &Effect, objects: &Objects) -> u64 {
+    let mut hasher = Xxh3::new();
+    std::mem::discriminant(effect).hash(&mut hasher);
+    match effect {
+        Effect::Put { payload, .. } => payload.concat().hash(&mut hasher),
+        Effect::Swap { condition, payload } => {
+            objects.digest_of_swap(condition, payload).hash(&mut hasher);
+        }
+        Effect::ReadManifest { unless } => {
+            objects.digest_of_version(unless.as_ref()).hash(&mut hasher);
+        }
+        Effect::ReadBatch { location } => objects.content(location).hash(&mut hasher),
+        Effect::List { .. } => {}
+        Effect::Delete { locations } => {
+            for location in locations {
+                objects.content(location).hash(&mut hasher);
+            }
+        }
+    }
+    hasher.finish()
+}
+
+fn digest_of_answer(request: u64, answer: &Answer, objects: &Objects) -> u64 {
+    let mut hasher = Xxh3::new();
+    (request, std::mem::discriminant(answer)).hash(&mut hasher);
+    match answer {
+        Answer::Write(WriteOutcome::Stored(_)) => 1.hash(&mut hasher),
+        Answer::Write(WriteOutcome::Conflict) => 2.hash(&mut hasher),
+        Answer::Read(ReadOutcome::Found(object)) => {
+            objects.digest_of_version(Some(&object.version)).hash(&mut hasher);
+        }
+        Answer::Read(ReadOutcome::NotModified) => 3.hash(&mut hasher),
+        Answer::Read(ReadOutcome::Missing) => 4.hash(&mut hasher),
+        Answer::List(page) => {
+            for object in &page.objects {
+                objects.content(&object.location).hash(&mut hasher);
+            }
+        }
+        Answer::Deleted => {}
+    }
+    hasher.finish()
+}
