@@ -10,6 +10,7 @@ mod numbers;
 mod one;
 mod scenario;
 mod seeds;
+mod serve;
 mod sweep;
 mod workers;
 
@@ -41,6 +42,8 @@ enum Command {
     Mutate(mutate::Options),
     /// Runs seeds several times and compares what happened
     CheckDeterminism(determinism::Options),
+    /// Serves a faulty S3 on a port of this machine, for tests in any language
+    Serve(serve::Options),
 }
 
 const EXIT_CODES: &str = "\
@@ -48,7 +51,8 @@ Exit codes:
   0  everything held
   1  it failed
   2  usage
-  4  an invariant did not hold, or a planted bug was not found";
+  4  an invariant did not hold, or a planted bug was not found
+After `serve ... -- COMMAND` it is the code of that command.";
 
 fn main() {
     let cli = Cli::parse();
@@ -59,6 +63,7 @@ fn main() {
         Command::Scenario(options) => scenario::run(options),
         Command::Mutate(options) => mutate::run(options),
         Command::CheckDeterminism(options) => determinism::run(options),
+        Command::Serve(options) => serve::run(options),
     };
     let code = exit::report(outcome);
     // A world may still go round and round on another thread.
