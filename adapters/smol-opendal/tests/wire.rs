@@ -24,9 +24,10 @@ fn named(server: &WireServer, unquoted: bool) -> Named {
     Named { location: "s3://bucket/queue".into(), options: options.iter().chain([told]).collect() }
 }
 
-fn keeps_the_contract(named: &Named) {
-    let contract = Contract { listed_objects: 1_100, ..Contract::default() };
-    assert_eq!((contract.racing_writers, contract.swaps), (16, 50), "800 swaps of one object");
+/// With so many swaps of one object by each of 16 tasks.
+fn keeps_the_contract(named: &Named, swaps: usize) {
+    let contract = Contract { listed_objects: 1_100, swaps, ..Contract::default() };
+    assert_eq!(contract.racing_writers, 16);
     let (store, runtime) = named.open();
     let prefix = fresh("contract").into();
     let report = smol::block_on(contract::run(&contract, store, runtime, prefix));
@@ -39,7 +40,7 @@ fn keeps_the_contract(named: &Named) {
 fn entity_tags_are_compared_as_the_server_compares_them() {
     for (conditions, unquoted) in [(Conditions::Kept, false), (Conditions::Unquoted, true)] {
         let server = start(Options { conditions, ..Options::default() });
-        keeps_the_contract(&named(&server, unquoted));
+        keeps_the_contract(&named(&server, unquoted), 50);
         let (store, _) = named(&server, !unquoted).open();
         smol::block_on(wire::no_swap_succeeds(&*store));
         assert_eq!(server.counts().refused, 0);
@@ -51,17 +52,17 @@ fn entity_tags_are_compared_as_the_server_compares_them() {
 fn googles_generations_keep_the_contract() {
     let write_interval = Duration::from_millis(5);
     let server = start(Options { write_interval, ..Options::of(Profile::Gcs) });
-    keeps_the_contract(&Named::gcs(&server.url()));
+    keeps_the_contract(&Named::gcs(&server.url()), 5);
     let counts = server.counts();
     eprintln!("{counts}");
     assert_eq!(counts.refused, 0);
     assert!(counts.hot_keys > 0, "no write came too early");
 }
 
-/// Goal: a queue whose manifest takes few writes lives to its end: ten a second, so that it does so soon.
+/// Goal: a queue whose manifest takes few writes lives to its end: fifty a second, so that it does so soon.
 #[test]
 fn a_queue_lives_where_an_object_takes_few_writes() {
-    let write_interval = Duration::from_millis(100);
+    let write_interval = Duration::from_millis(20);
     let server = start(Options { write_interval, ..Options::of(Profile::Gcs) });
     let (store, runtime) = Named::gcs(&server.url()).open();
     let plan = queue::Plan { entries_per_producer: 300, ..queue::Plan::default() };
