@@ -276,10 +276,7 @@ impl Objects {
         match operation {
             Operation::Write { place, condition, body } => self.write(place, &condition, body),
             Operation::Read { place, view, condition, span } => {
-                match self.read(&place, &condition) {
-                    Ok(object) => Outcome::Found { place, object, view, span },
-                    Err(outcome) => outcome,
-                }
+                self.read(place, view, &condition, span)
             }
             Operation::Delete { place, condition } => self.delete(&place, &condition),
             Operation::DeleteMany { bucket, keys, quiet } => {
@@ -315,7 +312,7 @@ impl Objects {
         if is_hot {
             return Outcome::TooHot;
         }
-        if let Err(outcome) = self.check(present, condition) {
+        if let Some(outcome) = self.refusal(present, condition) {
             return outcome;
         }
         state.generations += 1;
@@ -328,7 +325,7 @@ impl Objects {
 
     fn delete(&self, place: &Place, condition: &Condition) -> Outcome {
         let mut state = self.state();
-        if let Err(outcome) = self.check(state.object(place), condition) {
+        if let Some(outcome) = self.refusal(state.object(place), condition) {
             return outcome;
         }
         if let Some(objects) = state.buckets.get_mut(&place.bucket) {
@@ -337,16 +334,16 @@ impl Objects {
         Outcome::Deleted
     }
 
-    /// Whether a condition holds of what is there.
-    fn check(&self, present: Option<&Object>, condition: &Condition) -> Result<(), Outcome> {
+    /// What comes instead of a write or a deletion, if its condition does not hold of what is there.
+    fn refusal(&self, present: Option<&Object>, condition: &Condition) -> Option<Outcome> {
         if self.conditions == Conditions::Ignored {
-            return Ok(());
+            return None;
         }
         let holds = match (condition, present) {
             (Condition::Always, _) => true,
             (Condition::Absent, present) => present.is_none(),
             // So S3 answers it, not by 412.
-            (Condition::Tag(_), None) => return Err(Outcome::Missing),
+            (Condition::Tag(_), None) => return Some(Outcome::Missing),
             (Condition::Generation(_), None) => false,
             (Condition::Generation(generation), Some(object)) => object.generation == *generation,
             (Condition::Tag(tag), Some(object)) => match self.conditions {
@@ -354,21 +351,30 @@ impl Objects {
                 Conditions::Unquoted => *tag == object.tag,
             },
         };
-        if holds { Ok(()) } else { Err(Outcome::ConditionFailed) }
+        (!holds).then_some(Outcome::ConditionFailed)
     }
 
-    fn read(&self, place: &Place, condition: &ReadCondition) -> Result<Object, Outcome> {
+    fn read(
+        &self,
+        place: Place,
+        view: View,
+        condition: &ReadCondition,
+        span: Option<Span>,
+    ) -> Outcome {
         let state = self.state();
-        let object = state.object(place).ok_or(Outcome::Missing)?;
+        let Some(object) = state.object(&place) else { return Outcome::Missing };
         let ReadCondition { tag, other_tag, generation, other_generation } = condition;
         let is_this = tag.as_ref().is_none_or(|tags| object.is_among(tags))
             && generation.is_none_or(|generation| generation == object.generation);
         if !is_this {
-            return Err(Outcome::ConditionFailed);
+            return Outcome::ConditionFailed;
         }
         let is_known = other_tag.as_ref().is_some_and(|tags| object.is_among(tags))
             || *other_generation == Some(object.generation);
-        if is_known { Err(Outcome::NotModified(object.clone())) } else { Ok(object.clone()) }
+        if is_known {
+            return Outcome::NotModified(object.clone());
+        }
+        Outcome::Found { object: object.clone(), place, view, span }
     }
 
     fn list(&self, bucket: String, listing: Listing) -> Page {
@@ -391,15 +397,13 @@ impl Objects {
     fn take_part(&self, id: u64, part: Part) -> Outcome {
         let mut state = self.state();
         let Some(upload) = state.uploads.find(id) else { return Outcome::NoUpload };
-        match upload.take(part) {
-            Err(outcome) => outcome,
-            Ok(()) => {
-                let upload = state.uploads.end(id).expect("it was just found");
-                drop(state);
-                let Upload { place, condition, body } = upload;
-                self.write(place, &condition, body.into())
-            }
+        if let Some(outcome) = upload.take(part) {
+            return outcome;
         }
+        let upload = state.uploads.end(id).expect("it was just found");
+        drop(state);
+        let Upload { place, condition, body } = upload;
+        self.write(place, &condition, body.into())
     }
 }
 
@@ -428,10 +432,10 @@ mod tests {
     }
 
     fn stored(outcome: Outcome) -> Object {
-        match outcome {
-            Outcome::Stored { object, .. } => object,
-            other => panic!("it is not stored: {other:?}"),
-        }
+        let Outcome::Stored { object, .. } = outcome else {
+            panic!("it is not stored: {outcome:?}")
+        };
+        object
     }
 
     #[test]

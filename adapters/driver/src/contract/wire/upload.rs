@@ -68,21 +68,21 @@ impl Upload {
         Self { place, condition, body: Vec::new() }
     }
 
-    /// Takes a part; `Ok` if the write is complete.
-    pub(super) fn take(&mut self, part: Part) -> Result<(), Outcome> {
+    /// Takes a part; says what came of it, unless the write is complete.
+    pub(super) fn take(&mut self, part: Part) -> Option<Outcome> {
         let received = self.body.len() as u64;
         let Some(first) = part.first else {
             let is_whole = part.total == Some(received);
-            return if is_whole { Ok(()) } else { Err(Outcome::GoesOn { received }) };
+            return (!is_whole).then_some(Outcome::GoesOn { received });
         };
         if first > received || part.end() > LARGEST_UPLOAD {
-            return Err(Outcome::Gap { received });
+            return Some(Outcome::Gap { received });
         }
         // What had come already is not taken again.
         let known = usize::try_from(received - first).unwrap_or(usize::MAX).min(part.body.len());
         self.body.extend_from_slice(&part.body[known..]);
         let received = self.body.len() as u64;
-        if part.total == Some(received) { Ok(()) } else { Err(Outcome::GoesOn { received }) }
+        (part.total != Some(received)).then_some(Outcome::GoesOn { received })
     }
 }
 
@@ -130,18 +130,18 @@ mod tests {
         let mut it = upload();
         assert!(matches!(
             it.take(part("bytes 0-2/*", "abc")),
-            Err(Outcome::GoesOn { received: 3 })
+            Some(Outcome::GoesOn { received: 3 })
         ));
-        assert!(matches!(it.take(part("bytes */9", "")), Err(Outcome::GoesOn { received: 3 })));
-        assert!(matches!(it.take(part("bytes 5-6/*", "xy")), Err(Outcome::Gap { received: 3 })));
+        assert!(matches!(it.take(part("bytes */9", "")), Some(Outcome::GoesOn { received: 3 })));
+        assert!(matches!(it.take(part("bytes 5-6/*", "xy")), Some(Outcome::Gap { received: 3 })));
         // The answer was lost, and it comes once more, with more after it.
-        assert!(it.take(part("bytes 0-4/5", "abcde")).is_ok());
+        assert!(it.take(part("bytes 0-4/5", "abcde")).is_none());
         assert_eq!(it.body, b"abcde");
     }
 
     #[test]
     fn an_empty_object_needs_no_part() {
-        assert!(upload().take(part("bytes */0", "")).is_ok());
+        assert!(upload().take(part("bytes */0", "")).is_none());
         assert!(part("bytes */0", "").is_last());
         assert!(part("bytes 3-4/5", "xy").is_last());
         assert!(!part("bytes 3-4/*", "xy").is_last());
