@@ -3,6 +3,8 @@
 #![cfg(feature = "cli")]
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
 use buffer_sim::scenarios::Scenario;
@@ -186,4 +188,64 @@ fn a_planted_bug_is_found_and_shown_again() {
     for part in ["error: seed ", ": I", "the last of ", &format!("cargo sim replay {token}")] {
         assert!(ran.stderr.contains(part), "{part:?} is not in: {}", ran.stderr);
     }
+}
+
+#[test]
+fn a_server_runs_for_a_command_and_ends_as_it_did() {
+    let ran =
+        run(&["serve", "--seed", "7", "--", "sh", "-c", "echo at $AWS_ENDPOINT_URL"]).expect(0);
+    let url = ran.line("at ");
+    assert!(url.starts_with("http://127.0.0.1:"), "{url}");
+    assert!(ran.stderr.contains(&format!("listening on {url}\n")), "{}", ran.stderr);
+    assert!(ran.stderr.contains("requests         none\n"), "{}", ran.stderr);
+    let gcs = ["serve", "--profile", "gcs", "--", "sh", "-c", "echo at $STORAGE_EMULATOR_HOST"];
+    assert!(run(&gcs).expect(0).line("at ").starts_with("http://127.0.0.1:"));
+    run(&["serve", "--", "sh", "-c", "exit 3"]).expect_error(3, &["sh ended with 3"]);
+    run(&["serve", "--", "/no/such/program"]).expect_error(1, &["/no/such/program: "]);
+}
+
+#[test]
+fn what_cannot_be_served_is_told() {
+    let names = "there is no fault \"lost\"; there are lost-reply, torn-reply";
+    run(&["serve", "--fault", "lost=0.1"]).expect_error(2, &[names]);
+    run(&["serve", "--fault", "hang"]).expect_error(2, &["lost-reply=0.05"]);
+    run(&["serve", "--fault", "hang=often"]).expect_error(2, &["no rate"]);
+    run(&["serve", "--fault", "hang=2"]).expect_error(2, &["2 is no share of requests"]);
+    run(&["serve", "--fault-rate", "0.2"]).expect_error(2, &["come to 2.2", "1 at the most"]);
+    run(&["serve", "--profile", "ftp"]).expect(2);
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
+    let port = taken.local_addr().expect("it is bound").port().to_string();
+    run(&["serve", "--port", &port]).expect_error(1, &[&format!("port {port}: ")]);
+}
+
+/// Goal: it says where it listens, does to requests what it was told to, and says at its end what it has seen.
+#[cfg(unix)]
+#[test]
+fn a_server_tells_what_it_has_seen_when_it_is_stopped() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_buffer-sim"))
+        .args(["serve", "--fault-rate", "0.01", "--fault", "error-503=0.9", "--seed", "1"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program is there");
+    let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    let first = lines.next().expect("it says something").expect("it is text");
+    let address = first.strip_prefix("listening on http://").expect("it says where");
+    let mut statuses = Vec::new();
+    for _ in 0..8 {
+        let mut socket = TcpStream::connect(address).expect("it listens");
+        let request = b"GET /b/k HTTP/1.1\r\nConnection: close\r\n\r\n";
+        socket.write_all(request).expect("it reads");
+        let mut answer = Vec::new();
+        // What befalls the others may well be no answer at all.
+        let _ = socket.read_to_end(&mut answer);
+        statuses.push(String::from_utf8_lossy(&answer).starts_with("HTTP/1.1 503 "));
+    }
+    assert!(statuses.iter().filter(|is_503| **is_503).count() >= 5, "{statuses:?}");
+    let stopped = Command::new("sh").args(["-c", &format!("kill -TERM {}", child.id())]).status();
+    assert!(stopped.expect("there is a shell").success());
+    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    assert!(child.wait().expect("it is ours").success());
+    assert_eq!(rest.first().map(String::as_str), Some("requests         8 GET"), "{rest:?}");
+    assert!(rest.iter().any(|line| line.starts_with("faults ") && line.contains("error-503")));
 }

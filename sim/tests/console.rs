@@ -1,6 +1,6 @@
-//! Runs what CONTRIBUTING.md shows of `cargo sim`.
+//! Runs what CONTRIBUTING.md and the README show of `cargo sim`.
 //!
-//! What is fenced as `console sim` needs bugs and coverage to be compiled in:
+//! In CONTRIBUTING.md, what is fenced as `console sim` needs bugs and coverage to be compiled in:
 //! it is run if the environment variable `BUFFER_SIM` names such a program.
 
 #![cfg(all(feature = "cli", unix))]
@@ -42,5 +42,16 @@ fn what_is_shown_of_the_simulator_is_what_happens() {
         .iter()
         .filter_map(|block| check("CONTRIBUTING.md", block, programs.path()).err())
         .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_the_readme_shows_of_the_server_is_what_happens() {
+    let programs = tempfile::tempdir().expect("there is room for a directory");
+    pretend_cargo(programs.path(), Path::new(env!("CARGO_BIN_EXE_buffer-sim")));
+    let shown = blocks(include_str!("../../README.md"), "console sim");
+    assert!(!shown.is_empty(), "it shows the server");
+    let wrong: Vec<String> =
+        shown.iter().filter_map(|block| check("README.md", block, programs.path()).err()).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -143,7 +143,7 @@ impl StoreClient for OpendalStore {
         // OpenDAL takes an empty piece for the end of a body.
         let pieces: Rope = payload.into_iter().filter(|piece| !piece.is_empty()).collect();
         // However many pieces it has, a payload that is given at once is one request: never a
-        // multipart upload.
+        // multipart upload. Google's service takes two, of which the second writes.
         let write = self.operator.write_with(key, Buffer::from(pieces));
         let swaps = matches!(condition, Condition::Version(_));
         let write = match condition {

@@ -5,7 +5,7 @@ mod cli_support;
 
 use std::process::Command;
 
-use buffer::contract::small_s3::{Conditions, SmallS3};
+use buffer::contract::wire::{Conditions, Options, WireServer};
 use cli_support::{Queue, Ran, cli, run, run_command};
 
 /// The key of the account that every Azurite has; it is no secret.
@@ -152,7 +152,12 @@ fn a_service_that_is_not_there_is_a_failure() {
     ran.expect_error(&["127.0.0.1:9"]);
 }
 
-fn doctor_on(server: &SmallS3, more: &[&str]) -> Ran {
+fn start(conditions: Conditions) -> WireServer {
+    let options = Options { conditions, ..Options::default() };
+    WireServer::start(&options).expect("a port is free")
+}
+
+fn doctor_on(server: &WireServer, more: &[&str]) -> Ran {
     let endpoint = format!("endpoint={}", server.url());
     let told = ["allow_http=true", "access_key_id=test", "secret_access_key=test", &endpoint];
     let told = told.iter().chain(more).flat_map(|option| ["--store-option", option]);
@@ -163,7 +168,7 @@ fn doctor_on(server: &SmallS3, more: &[&str]) -> Ran {
 
 #[test]
 fn doctor_tells_a_store_that_ignores_conditions() {
-    let server = SmallS3::start(Conditions::Ignored).expect("a port is free");
+    let server = start(Conditions::Ignored);
     let ran = doctor_on(&server, &[]).expect(6);
     let failed = ["create_only", "stale_condition", "one_winner"];
     ran.expect_error(
@@ -184,7 +189,7 @@ fn doctor_tells_a_store_that_ignores_conditions() {
 
 #[test]
 fn doctor_tells_whether_a_store_wants_entity_tags_without_quotes() {
-    let server = SmallS3::start(Conditions::Unquoted).expect("a port is free");
+    let server = start(Conditions::Unquoted);
     let ran = doctor_on(&server, &[]).expect(6);
     ran.expect_error(&["cannot compare and swap", "stale_condition"]);
     assert!(ran.text().contains("a write on the present version was refused"), "{}", ran.text());

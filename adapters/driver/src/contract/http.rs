@@ -6,12 +6,19 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 /// The longest line of a head that is read, in bytes.
 const LONGEST_LINE: u64 = 64 << 10;
 
 /// How many header lines there may be.
 const MOST_HEADERS: usize = 200;
+
+/// The longest body that is read, in bytes.
+const LARGEST_BODY: u64 = 1 << 30;
+
+/// How many connections there may be at one time; more are closed at once.
+const MOST_CONNECTIONS: usize = 1024;
 
 /// A request or a response, whole.
 #[derive(Clone, Debug, Default)]
@@ -46,14 +53,24 @@ impl Message {
         self.start.split(' ').nth(1)?.parse().ok()
     }
 
-    fn wants_close(&self) -> bool {
+    pub(super) fn wants_close(&self) -> bool {
         self.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
 
+    /// The same with one more header.
+    pub(super) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
     /// Writes it as it came, with `connection` in place of the header of that name.
-    ///
-    /// What came in chunks goes out as one.
     pub(super) fn write(&self, to: &mut impl Write, connection: &str) -> io::Result<()> {
+        to.write_all(&self.to_bytes(connection))?;
+        to.flush()
+    }
+
+    /// What [`write`](Self::write) writes. What came in chunks goes out as one.
+    pub(super) fn to_bytes(&self, connection: &str) -> Vec<u8> {
         let mut bytes = format!("{}\r\n", self.start).into_bytes();
         for (name, value) in &self.headers {
             if !name.eq_ignore_ascii_case("connection") {
@@ -71,13 +88,21 @@ impl Message {
         } else {
             bytes.extend_from_slice(&self.body);
         }
-        to.write_all(&bytes)?;
-        to.flush()
+        bytes
     }
 }
 
 fn malformed(what: &str) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, what.to_owned())
+}
+
+/// Refuses a length before anything is read for its sake.
+fn bounded(length: u64) -> io::Result<u64> {
+    if length > LARGEST_BODY {
+        let reason = format!("a body has {LARGEST_BODY} bytes at the most");
+        return Err(io::Error::new(ErrorKind::FileTooLarge, reason));
+    }
+    Ok(length)
 }
 
 /// A line without its end; `None` where the connection ends instead.
@@ -113,12 +138,14 @@ fn read_head(from: &mut impl BufRead) -> io::Result<Option<Message>> {
     }
 }
 
-fn read_chunks(from: &mut impl BufRead) -> io::Result<Vec<u8>> {
+/// What came in chunks, without them: also as the clients of S3 put chunks into a body.
+pub(super) fn read_chunks(from: &mut impl BufRead) -> io::Result<Vec<u8>> {
     let mut body = Vec::new();
     loop {
         let line = read_line(from)?.ok_or_else(|| malformed("the connection ended in a body"))?;
         let size = line.split(';').next().unwrap_or_default().trim();
         let size = u64::from_str_radix(size, 16).map_err(|_| malformed("no size of a chunk"))?;
+        bounded(size.saturating_add(body.len() as u64))?;
         let read = from.by_ref().take(size).read_to_end(&mut body)?;
         if read as u64 != size {
             return Err(malformed("the connection ended in a chunk"));
@@ -131,6 +158,12 @@ fn read_chunks(from: &mut impl BufRead) -> io::Result<Vec<u8>> {
     }
 }
 
+/// The length that a head tells of its body.
+fn declared_length(message: &Message) -> io::Result<Option<u64>> {
+    let length = message.header("content-length").map(str::parse::<u64>);
+    length.transpose().map_err(|_| malformed("no length"))?.map(bounded).transpose()
+}
+
 fn read_body(message: &mut Message, from: &mut impl BufRead, to_the_end: bool) -> io::Result<()> {
     let coding = message.header("transfer-encoding");
     message.is_chunked =
@@ -139,8 +172,7 @@ fn read_body(message: &mut Message, from: &mut impl BufRead, to_the_end: bool) -
         message.body = read_chunks(from)?;
         return Ok(());
     }
-    let length = message.header("content-length").map(str::parse::<u64>);
-    match length.transpose().map_err(|_| malformed("no length"))? {
+    match declared_length(message)? {
         Some(length) => {
             from.by_ref().take(length).read_to_end(&mut message.body)?;
             if message.body.len() as u64 != length {
@@ -165,6 +197,7 @@ impl Connection {
     /// the body is wanted is told to go on.
     pub(super) fn request(&mut self) -> io::Result<Option<Message>> {
         let Some(mut request) = read_head(&mut self.reader)? else { return Ok(None) };
+        declared_length(&request)?;
         if request.header("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue"))
         {
             self.socket().write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
@@ -175,6 +208,24 @@ impl Connection {
 
     pub(super) fn socket(&mut self) -> &mut TcpStream {
         self.reader.get_mut()
+    }
+
+    /// Waits until the client closes the connection, whatever it sends before.
+    pub(super) fn wait_for_end(&mut self) {
+        let mut piece = [0; 1 << 10];
+        while self.reader.read(&mut piece).is_ok_and(|count| count > 0) {}
+    }
+
+    /// Ends what is sent, and lets the client read it to its end, though it may still be sending.
+    pub(super) fn finish(&mut self) {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        const MOST: u64 = 1 << 20;
+        let socket = self.reader.get_ref();
+        let is_set = socket.set_read_timeout(Some(PATIENCE)).is_ok();
+        if is_set && socket.shutdown(Shutdown::Write).is_ok() {
+            // Closing with bytes unread would be a reset, which takes back what was sent.
+            let _ = io::copy(&mut self.reader.by_ref().take(MOST), &mut io::sink());
+        }
     }
 
     /// Writes a response; says whether another request may follow.
@@ -211,7 +262,9 @@ fn reason(status: u16) -> &'static str {
         201 => "Created",
         202 => "Accepted",
         204 => "No Content",
+        206 => "Partial Content",
         304 => "Not Modified",
+        308 => "Resume Incomplete",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
@@ -221,6 +274,7 @@ fn reason(status: u16) -> &'static str {
         409 => "Conflict",
         412 => "Precondition Failed",
         413 => "Content Too Large",
+        416 => "Range Not Satisfiable",
         429 => "Too Many Requests",
         500 => "Internal Server Error",
         501 => "Not Implemented",
@@ -284,11 +338,19 @@ impl Shared {
 }
 
 impl Server {
-    /// Listens, and gives each connection to `serve`.
+    /// Listens on a free port, and gives each connection to `serve`.
     pub(super) fn start(
         serve: impl Fn(Connection) -> io::Result<()> + Send + Sync + 'static,
     ) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        Self::start_at(0, serve)
+    }
+
+    /// The same on this port; 0 is a free one.
+    pub(super) fn start_at(
+        port: u16,
+        serve: impl Fn(Connection) -> io::Result<()> + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::default());
         let (watched, serve) = (Arc::clone(&shared), Arc::new(serve));
@@ -301,14 +363,19 @@ impl Server {
                 let (Ok(()), Ok(kept)) = (socket.set_nodelay(true), socket.try_clone()) else {
                     continue;
                 };
-                watched.sockets().insert(number, kept);
+                {
+                    let mut sockets = watched.sockets();
+                    if sockets.len() >= MOST_CONNECTIONS {
+                        continue;
+                    }
+                    sockets.insert(number, kept);
+                }
                 let (serve, watched) = (Arc::clone(&serve), Arc::clone(&watched));
                 thread::spawn(move || {
                     // A connection that breaks is its client's business.
                     let _ = serve(Connection { reader: BufReader::new(socket) });
-                    if let Some(socket) = watched.sockets().remove(&number) {
-                        let _ = socket.shutdown(Shutdown::Both);
-                    }
+                    // The last handle: dropping it closes the connection, or resets it.
+                    drop(watched.sockets().remove(&number));
                 });
             }
         });

@@ -8,9 +8,9 @@
 //! | [`run`] | the contract of [`Store`](crate::Store): conditions that hold in a race, listings, awkward keys, large objects |
 //! | [`errors`] | that each HTTP answer becomes the right outcome or [`StoreErrorKind`](crate::StoreErrorKind) |
 //! | [`queue`] | a queue's whole life, over one pair of store and runtime, or over two at once |
-//! | [`submissions`] | that nothing is lost, repeated or reported wrongly while answers are lost on the way, by way of [`proxy`] |
+//! | [`submissions`] | that nothing is lost, repeated or reported wrongly while answers are lost on the way, by way of [`proxy`] or [`wire`] |
 //!
-//! [`small_s3`] is a server to run them on, which can be told to misbehave.
+//! [`wire`] is a server to run them on, which can be told to misbehave.
 //!
 //! All of them write below a prefix of the caller's choice, which nobody else may use, and none
 //! cleans up after a violation: what is there then is evidence.
@@ -32,15 +32,16 @@
 //! ```
 
 mod bench;
+mod draw;
 pub mod errors;
 mod http;
 pub mod proxy;
 pub mod queue;
 mod report;
-pub mod small_s3;
 mod store;
 pub mod submissions;
 mod tasks;
+pub mod wire;
 
 pub use report::{Outcome, Report, ReportLine, Violation};
 pub use store::{Contract, Feature, Lack, checks, run};

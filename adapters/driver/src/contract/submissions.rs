@@ -1,11 +1,13 @@
 //! Submissions while answers are lost: every one settles, and what it is told is true.
 //!
-//! Producers send through a [`Proxy`] that loses answers after their requests were applied.
-//! Afterwards a consumer without a proxy reads the queue, and every submission is held
+//! Producers send through something that loses answers after their requests were applied: a
+//! [`Proxy`](super::proxy::Proxy) before a server, or a [`WireServer`](super::wire::WireServer).
+//! Afterwards a consumer whose answers are not lost reads the queue, and every submission is held
 //! against what its producer was told: durable ones are there once, those that were reported
 //! as not delivered are not, and those of unknown outcome are there at most once.
 //!
-//! The client's own retries must be off: each write of the store has to be one `PUT` on the wire.
+//! The client's own retries must be off: each write of the store has to be one write on the wire,
+//! and what came twice there was sent twice from here.
 //!
 //! ```no_run
 //! # use std::sync::Arc;
@@ -26,10 +28,9 @@
 //! # }
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use buffer_core::{
@@ -38,7 +39,7 @@ use buffer_core::{
 };
 use bytes::Bytes;
 
-use super::proxy::{Fate, Proxy};
+use super::draw::fingerprint;
 use super::queue::{Keys, Side, broken};
 use super::report::Violation;
 use super::tasks::{Task, within};
@@ -59,6 +60,8 @@ pub struct Plan {
     pub producers: u64,
     /// How many submissions go into a batch. Default: 5.
     pub submissions_per_batch: usize,
+    /// How long one request may take. Default: 30 s.
+    pub request_timeout: Duration,
     /// How long a batch is tried. Default: 60 s.
     pub delivery_timeout: Duration,
     /// How long the whole may take. Default: 10 min.
@@ -71,6 +74,7 @@ impl Default for Plan {
             submissions: 500,
             producers: 3,
             submissions_per_batch: 5,
+            request_timeout: Duration::from_secs(30),
             delivery_timeout: Duration::from_secs(60),
             time_limit: Duration::from_secs(600),
         }
@@ -91,10 +95,12 @@ pub struct Summary {
     pub unknown_and_there: u64,
     /// Batches that the queue had.
     pub batches: u64,
-    /// Calls of [`Store::write`], and `PUT`s on the wire.
+    /// Calls of [`Store::write`]; on the wire there are as many, but for those that were given up.
     pub writes: u64,
+    /// Those of them that the buffer had sent before: the same key, condition and contents.
+    pub repeated_writes: u64,
     /// Answers that were lost, and how.
-    pub lost: BTreeMap<Fate, u64>,
+    pub lost: BTreeMap<String, u64>,
     /// How long it took.
     pub took: Duration,
 }
@@ -104,13 +110,14 @@ impl fmt::Display for Summary {
         write!(
             f,
             "{} durable, {} not delivered, {} unknown ({} of them there), in {} batches; \
-             {} writes, answers lost: {:?}; {:.1?}",
+             {} writes ({} of them again), answers lost: {:?}; {:.1?}",
             self.durable,
             self.not_delivered,
             self.unknown,
             self.unknown_and_there,
             self.batches,
             self.writes,
+            self.repeated_writes,
             self.lost,
             self.took,
         )
@@ -125,20 +132,50 @@ enum Told {
     Unknown,
 }
 
-/// Sends through `lossy`, whose client speaks to `proxy`, and looks through `direct`.
+/// What sees the requests of clients, and loses answers.
+pub trait Witness: Sync {
+    /// What it has seen so far.
+    fn witnessed(&self) -> Witnessed;
+}
+
+/// What a [`Witness`] has seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Witnessed {
+    /// Requests to write one object.
+    pub writes: u64,
+    /// Those of them that had been seen before: the same key, condition and contents.
+    pub repeated_writes: u64,
+    /// Answers that were lost, by the way in which they were.
+    pub lost: BTreeMap<String, u64>,
+}
+
+impl Witnessed {
+    /// What is new since then.
+    fn since(&self, before: &Self) -> Self {
+        let lost_before = |way: &str| before.lost.get(way).copied().unwrap_or_default();
+        let lost = self.lost.iter().map(|(way, count)| (way.clone(), count - lost_before(way)));
+        Self {
+            writes: self.writes - before.writes,
+            repeated_writes: self.repeated_writes - before.repeated_writes,
+            lost: lost.collect(),
+        }
+    }
+}
+
+/// Sends through `lossy`, whose client speaks to `witness`, and looks through `direct`.
 ///
 /// # Errors
 ///
-/// [`Violation`], with the fact that does not hold; also if the proxy lost nothing.
+/// [`Violation`], with the fact that does not hold; also if no answer was lost.
 pub async fn settle(
     plan: &Plan,
-    proxy: &Proxy,
+    witness: &dyn Witness,
     lossy: Side,
     direct: Side,
     prefix: Location,
 ) -> Result<Summary> {
     let (runtime, limit) = (Arc::clone(&direct.runtime), plan.time_limit);
-    let work = settle_all(plan, proxy, lossy, direct, prefix);
+    let work = settle_all(plan, witness, lossy, direct, prefix);
     within(&runtime, limit, work).await.unwrap_or_else(|| {
         let check = "every_submission_settles";
         Err(violation(check, format!("an end within {limit:?}"), "that it still runs"))
@@ -147,15 +184,15 @@ pub async fn settle(
 
 async fn settle_all(
     plan: &Plan,
-    proxy: &Proxy,
+    witness: &dyn Witness,
     lossy: Side,
     direct: Side,
     prefix: Location,
 ) -> Result<Summary> {
     let start = direct.runtime.monotonic();
     let keys = Keys::below(&prefix);
-    let before = proxy.counts();
-    let counted = Arc::new(Counted { store: Arc::clone(&lossy.store), writes: AtomicU64::new(0) });
+    let before = witness.witnessed();
+    let counted = Arc::new(Counted { store: Arc::clone(&lossy.store), sent: Mutex::default() });
     let sides = Side { store: Arc::clone(&counted) as Arc<dyn Store>, ..lossy };
     let tasks: Vec<_> = (0..plan.producers.max(1))
         .map(|number| {
@@ -170,26 +207,39 @@ async fn settle_all(
     for task in tasks {
         told.extend(task.join().await?);
     }
-    let after = proxy.counts();
-    let lost: BTreeMap<Fate, u64> = after
-        .lost
-        .iter()
-        .map(|(fate, count)| (*fate, count - before.lost.get(fate).copied().unwrap_or_default()))
-        .collect();
-    if lost.values().sum::<u64>() == 0 {
+    let seen = witness.witnessed().since(&before);
+    if seen.lost.values().sum::<u64>() == 0 {
         return Err(violation("answers_are_lost", "some", "none, so nothing was shown"));
     }
-    let (writes, puts) =
-        (counted.writes.load(Ordering::SeqCst), after.of("PUT") - before.of("PUT"));
-    if writes != puts {
-        let (expected, seen) = (format!("{writes} PUTs for as many writes"), format!("{puts}"));
-        return Err(violation("each_write_is_one_request", expected, seen));
-    }
+    let (writes, repeated_writes) = {
+        let sent = counted.sent();
+        check_wire(&sent, &seen)?;
+        (sent.writes, sent.repeated_writes)
+    };
     let (found, batches) = read_all(&direct, &keys).await?;
-    let mut summary = Summary { batches, writes, lost, ..Summary::default() };
+    let lost = seen.lost;
+    let mut summary = Summary { batches, writes, repeated_writes, lost, ..Summary::default() };
     compare(&told, &found, plan.producers.max(1), &mut summary)?;
     summary.took = direct.runtime.monotonic().saturating_since(start);
     Ok(summary)
+}
+
+/// Whether the writes on the wire are those that were sent from here.
+///
+/// What the buffer gave up waiting for may never have got there. What a client sends again by
+/// itself is the same write once more, and that is one more than was sent.
+fn check_wire(sent: &Sent, seen: &Witnessed) -> Result {
+    let all_arrived = sent.writes.saturating_sub(sent.given_up)..=sent.writes;
+    let is_right =
+        all_arrived.contains(&seen.writes) && seen.repeated_writes <= sent.repeated_writes;
+    if is_right {
+        return Ok(());
+    }
+    let told = |writes, again| format!("{writes} writes on the wire, {again} of them again");
+    let expected = told(sent.writes, sent.repeated_writes);
+    let expected = format!("{expected}, but for {} that were given up", sent.given_up);
+    let seen = told(seen.writes, seen.repeated_writes);
+    Err(violation("each_write_is_one_request", expected, seen))
 }
 
 /// One producer's submissions, with what it was told of each.
@@ -199,6 +249,7 @@ async fn send(plan: &Plan, side: Side, keys: &Keys, number: u64) -> Result<Vec<(
         manifest_path: keys.manifest.clone(),
         flush_interval: Duration::from_millis(5),
         max_buffered_inputs: plan.submissions_per_batch,
+        request_timeout: plan.request_timeout,
         delivery_timeout: plan.delivery_timeout,
         gc_grace_period: plan.delivery_timeout * 3,
         ..ProducerConfig::default()
@@ -315,7 +366,37 @@ fn violation(check: &str, expected: impl fmt::Display, seen: impl fmt::Display) 
 #[derive(Debug)]
 struct Counted {
     store: Arc<dyn Store>,
-    writes: AtomicU64,
+    sent: Mutex<Sent>,
+}
+
+#[derive(Debug, Default)]
+struct Sent {
+    writes: u64,
+    /// Those of them that had been sent before.
+    repeated_writes: u64,
+    /// Those whose answer nobody waited for to its end.
+    given_up: u64,
+    known: BTreeSet<[u8; 32]>,
+}
+
+impl Counted {
+    fn sent(&self) -> MutexGuard<'_, Sent> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, location: &Location, payload: &Rope, condition: &Condition) {
+        let condition = format!("{condition:?}");
+        let contents = payload.concat();
+        let parts = [location.as_str().as_bytes(), condition.as_bytes(), &contents];
+        let write = fingerprint(parts);
+        let mut sent = self.sent();
+        sent.writes += 1;
+        // Until it has ended, it may be dropped at any time.
+        sent.given_up += 1;
+        if !sent.known.insert(write) {
+            sent.repeated_writes += 1;
+        }
+    }
 }
 
 impl fmt::Display for Counted {
@@ -331,8 +412,10 @@ impl StoreClient for Counted {
         payload: Rope,
         condition: Condition,
     ) -> Result<WriteOutcome, StoreFailure> {
-        self.writes.fetch_add(1, Ordering::SeqCst);
-        self.store.write(&location, payload, condition).await
+        self.count(&location, &payload, &condition);
+        let result = self.store.write(&location, payload, condition).await;
+        self.sent().given_up -= 1;
+        result
     }
 
     async fn get(
@@ -359,6 +442,19 @@ impl StoreClient for Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_client_sends_again_by_itself_is_one_too_many() {
+        let sent = Sent { writes: 9, repeated_writes: 2, given_up: 3, ..Sent::default() };
+        let is_right = |writes, repeated_writes| {
+            check_wire(&sent, &Witnessed { writes, repeated_writes, ..Witnessed::default() })
+                .is_ok()
+        };
+        assert!(is_right(9, 2) && is_right(6, 0));
+        assert!(!is_right(10, 2), "one more than was sent");
+        assert!(!is_right(5, 0), "one was not given up, and is not there");
+        assert!(!is_right(9, 3), "the same came again, and one that was given up did not come");
+    }
 
     fn compared(told: &[(u64, Told)], found: &[u64]) -> Result<Summary, String> {
         let mut summary = Summary::default();

@@ -34,6 +34,12 @@ impl Named {
         Self { location: "s3://buffer".into(), options: options.into_iter().collect() }
     }
 
+    /// The whole bucket `buffer` of a server that is like Google's.
+    pub(crate) fn gcs(endpoint: &str) -> Self {
+        let options = [("endpoint", endpoint), ("allow_http", "true"), ("skip_signature", "true")];
+        Self { location: "gs://buffer".into(), options: options.into_iter().collect() }
+    }
+
     /// The whole container `buffer` of an Azure server; the endpoint ends in the account.
     pub(crate) fn azure(endpoint: &str) -> Self {
         let options = [

@@ -20,6 +20,8 @@ enum Status {
     Failed,
     Usage,
     Broken,
+    /// Another program ended so.
+    Other(i32),
 }
 
 impl Ended {
@@ -38,6 +40,11 @@ impl Ended {
         Self { status: Status::Broken, message: message.into() }
     }
 
+    /// Another program did not end well.
+    pub(crate) fn other(code: i32, message: impl Into<String>) -> Self {
+        Self { status: Status::Other(code), message: message.into() }
+    }
+
     /// An error of a file.
     pub(crate) fn of_file(path: &std::path::Path, error: &io::Error) -> Self {
         Self::failed(format!("{}: {error}", path.display()))
@@ -52,6 +59,7 @@ pub(crate) fn report(outcome: Outcome) -> i32 {
         Status::Failed => 1,
         Status::Usage => 2,
         Status::Broken => 4,
+        Status::Other(code) => code,
     }
 }
 

@@ -11,6 +11,7 @@ mod numbers;
 mod one;
 mod scenario;
 mod seeds;
+mod serve;
 mod sweep;
 mod workers;
 
@@ -44,6 +45,8 @@ enum Command {
     Exhaustive(exhaustive::Options),
     /// Runs seeds several times and compares what happened
     CheckDeterminism(determinism::Options),
+    /// Serves a faulty S3 on a port of this machine, for tests in any language
+    Serve(serve::Options),
 }
 
 const EXIT_CODES: &str = "\
@@ -51,7 +54,8 @@ Exit codes:
   0  everything held
   1  it failed
   2  usage
-  4  an invariant did not hold, or a planted bug was not found";
+  4  an invariant did not hold, or a planted bug was not found
+After `serve ... -- COMMAND` it is the code of that command.";
 
 fn main() {
     let cli = Cli::parse();
@@ -63,6 +67,7 @@ fn main() {
         Command::Mutate(options) => mutate::run(options),
         Command::Exhaustive(options) => exhaustive::run(options),
         Command::CheckDeterminism(options) => determinism::run(options),
+        Command::Serve(options) => serve::run(options),
     };
     let code = exit::report(outcome);
     // A world may still go round and round on another thread.
