@@ -184,7 +184,7 @@ impl Random {
 
     fn draw(&mut self, bound: u64, usual: u64) -> u64 {
         let drawn = if bound == 0 { self.stream.u64(..) } else { self.stream.u64(..bound) };
-        let about = std::mem::replace(&mut self.about, ("", 0));
+        let about = std::mem::take(&mut self.about);
         let place = self.places.as_mut().map(|it| (it.id, about, it.number(about)));
         let mut trace = self.trace.lock();
         let value = trace.decisions.make(self.purpose, bound, drawn, usual, place);

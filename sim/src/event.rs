@@ -100,6 +100,14 @@ pub enum Happening {
     },
 }
 
+impl Event {
+    /// Whether it says that an invariant did not hold.
+    #[must_use]
+    pub const fn is_violation(&self) -> bool {
+        matches!(self.what, Happening::Said { remark: Remark::Violation, .. })
+    }
+}
+
 /// What a remark is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remark {

@@ -232,7 +232,7 @@ fn a_planted_bug_is_shrunk_and_shown_again() {
     let file = directory.path().join("page.html");
     let path = file.to_str().expect("temporary directories have plain names");
     let ran = run(&["mutate", "--shrink", "--bug", "SettledBeforeSwap"]).expect(0);
-    assert!(ran.stdout.contains("1 bugs shrunk to "), "{}", ran.stdout);
+    assert!(ran.stdout.contains("shrunk 1, to "), "{}", ran.stdout);
     let token = ran.line("SettledBeforeSwap").rsplit(' ').next().expect("a token").to_owned();
     assert!(token.starts_with("b2-short-"), "{token}");
     run(&["replay", &token]).expect(4);

@@ -48,6 +48,8 @@ pub struct Chart {
     lanes: Lanes,
     /// How many readings of the manifest are left out that showed nothing new.
     polls: usize,
+    /// How many processes are left out that did nothing.
+    idlers: usize,
     /// How many events are left out at the beginning.
     left_out: usize,
 }
@@ -69,7 +71,8 @@ impl Chart {
             first += 1;
             first > left_out || event.what.is_beginning()
         });
-        let polls = rows::leave_out_polls(&mut events);
+        let polls = rows::leave_out_polls(&mut events).len();
+        let idlers = rows::leave_out_idlers(&mut events);
         let (rows, journeys) = rows::of(&events);
         let lanes = Lanes::of(&rows);
         Self {
@@ -78,7 +81,8 @@ impl Chart {
             rows,
             journeys,
             lanes,
-            polls: polls.len(),
+            polls,
+            idlers,
             left_out,
         }
     }
@@ -122,14 +126,21 @@ impl Chart {
 
     /// What is left out of it, in words; nothing if nothing is.
     fn omissions(&self) -> Option<String> {
-        let mut parts = Vec::new();
-        if self.left_out > 0 {
-            parts.push(format!("{} earlier events", self.left_out));
-        }
-        if self.polls > 0 {
-            parts.push(format!("{} readings of the manifest that showed nothing new", self.polls));
-        }
-        (!parts.is_empty()).then(|| format!("Left out: {}.", parts.join(", ")))
+        let parts = [
+            (self.left_out, "earlier event", "earlier events"),
+            (self.idlers, "process that did nothing", "processes that did nothing"),
+            (
+                self.polls,
+                "reading of the manifest that showed nothing new",
+                "readings of the manifest that showed nothing new",
+            ),
+        ];
+        let told = parts.iter().filter(|(count, ..)| *count > 0).map(|(count, one, many)| {
+            let what = if *count == 1 { one } else { many };
+            format!("{count} {what}")
+        });
+        let told: Vec<String> = told.collect();
+        (!told.is_empty()).then(|| format!("Left out: {}.", told.join(", ")))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is on each row, and which rows belong to one request.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -47,7 +48,9 @@ pub(super) struct Journey {
     pub(super) sent: usize,
     /// When the store looked: the first time before the answer.
     pub(super) arrived: Option<usize>,
-    /// When it took effect after its answer, or after its sender was gone.
+    /// Whether its sender was gone by then.
+    pub(super) arrived_late: bool,
+    /// When the store looked again, after the answer.
     pub(super) late: Vec<usize>,
     pub(super) answered: Option<usize>,
     pub(super) is_seen: bool,
@@ -70,6 +73,22 @@ impl Journey {
 impl Happening {
     pub(super) const fn is_beginning(&self) -> bool {
         matches!(self, Self::Began { .. })
+    }
+
+    /// Who did it, or whom it befell, if that is more than to begin.
+    const fn whose_deed(&self) -> Option<ProcessId> {
+        match self {
+            Self::Sent { process, .. }
+            | Self::Crashed { process }
+            | Self::Paused { process }
+            | Self::Resumed { process }
+            | Self::Said { process, .. } => Some(*process),
+            Self::Began { .. }
+            | Self::Applied { .. }
+            | Self::LeftAlone { .. }
+            | Self::Answered { .. }
+            | Self::GivenUp { .. } => None,
+        }
     }
 }
 
@@ -111,28 +130,52 @@ pub(super) const fn verb(kind: Kind) -> &'static str {
     }
 }
 
-/// Names of batches without what tells nothing: `…7ZQK.batch`.
-pub(super) fn short(text: &str) -> String {
-    let mut short = String::with_capacity(text.len());
-    for (number, word) in text.split(' ').enumerate() {
-        if number > 0 {
-            short.push(' ');
-        }
-        let cut = word.find(".batch").filter(|_| word.is_ascii()).and_then(|end| {
-            let from = end.checked_sub(4)?;
-            let begin = word[..end].rfind('/').map_or(0, |slash| slash + 1);
-            (end - begin == 26).then(|| (begin, from))
-        });
-        match cut {
-            Some((_, from)) => {
-                short.push('…');
-                short.push_str(&word[from..]);
-            }
-            None => short.push_str(word),
-        }
-    }
-    short
+/// Takes out processes of which nothing is told but that they began; says how many.
+pub(super) fn leave_out_idlers(events: &mut Vec<Event>) -> usize {
+    let busy: HashSet<ProcessId> =
+        events.iter().filter_map(|event| event.what.whose_deed()).collect();
+    let before = events.len();
+    events.retain(|event| match &event.what {
+        Happening::Began { process, .. } => busy.contains(process),
+        Happening::Sent { .. }
+        | Happening::Applied { .. }
+        | Happening::LeftAlone { .. }
+        | Happening::Answered { .. }
+        | Happening::GivenUp { .. }
+        | Happening::Crashed { .. }
+        | Happening::Paused { .. }
+        | Happening::Resumed { .. }
+        | Happening::Said { .. } => true,
+    });
+    before - events.len()
 }
+
+/// Names of batches and versions without what tells nothing: `…7ZQK.batch`, `"c356ab…"`.
+pub(super) fn short(text: &str) -> String {
+    let words: Vec<_> = text.split(' ').map(short_word).collect();
+    words.join(" ")
+}
+
+fn short_word(word: &str) -> Cow<'_, str> {
+    let is_hex = |text: &str| text.bytes().all(|it| it.is_ascii_hexdigit());
+    if let Some(rest) = word.strip_prefix('"')
+        && let Some((hash, after)) = rest.split_once('"')
+        && hash.len() == HASH
+        && is_hex(hash)
+    {
+        return format!("\"{}…\"{after}", &hash[..6]).into();
+    }
+    let Some((path, after)) = word.split_once(".batch") else { return word.into() };
+    let name = path.rsplit('/').next().unwrap_or(path);
+    if name.len() == ULID && name.is_ascii() {
+        return format!("…{}.batch{after}", &name[ULID - 4..]).into();
+    }
+    word.into()
+}
+
+/// How many characters a ULID has, and a hash of an object's contents.
+const ULID: usize = 26;
+const HASH: usize = 32;
 
 /// The rows, and the ways of the requests.
 pub(super) fn of(events: &[Event]) -> (Vec<Row>, Vec<Journey>) {
@@ -169,6 +212,7 @@ impl Table {
                     fault: *fault,
                     sent: self.rows.len(),
                     arrived: None,
+                    arrived_late: false,
                     late: Vec::new(),
                     answered: None,
                     is_seen: false,
@@ -189,18 +233,7 @@ impl Table {
             Happening::Applied { request, text, manifest } => {
                 self.applied(time, *request, text, *manifest);
             }
-            Happening::LeftAlone { request } => {
-                let row = self.rows.len();
-                if let Some(journey) = self.journey(*request) {
-                    if journey.answered.is_none() {
-                        journey.arrived.get_or_insert(row);
-                    }
-                    let text = format!("#{request} changes nothing");
-                    let detail = "the store looked at it, and left things as they were".to_owned();
-                    let world = ProcessId::WORLD;
-                    self.push(time, Mark::LeftAlone, world, Some(*request), text, detail);
-                }
-            }
+            Happening::LeftAlone { request } => self.left_alone(time, *request),
             Happening::Answered { request, text, is_ok, is_seen } => {
                 let row = self.rows.len();
                 let Some(journey) = self.journey(*request) else { return };
@@ -208,7 +241,7 @@ impl Table {
                 journey.is_seen |= is_seen;
                 let process = journey.process;
                 let unseen = if *is_seen { "" } else { ", and nobody is there" };
-                let words = format!("#{request} answers {text}{unseen}");
+                let words = format!("#{request} answers {}{unseen}", short(text));
                 let mark = Mark::Answered { is_ok: *is_ok, is_seen: *is_seen };
                 self.push(time, mark, process, Some(*request), words, text.clone());
             }
@@ -244,6 +277,21 @@ impl Table {
         }
     }
 
+    fn left_alone(&mut self, time: Duration, request: u64) {
+        let row = self.rows.len();
+        let Some(journey) = self.journey(request) else { return };
+        let is_late = journey.answered.is_some();
+        if is_late {
+            journey.late.push(row);
+        } else {
+            journey.arrived.get_or_insert(row);
+        }
+        let late = if is_late { " LATE," } else { "" };
+        let text = format!("#{request}{late} changes nothing");
+        let detail = "the store looked at it, and left things as they were".to_owned();
+        self.push(time, Mark::LeftAlone, ProcessId::WORLD, Some(request), text, detail);
+    }
+
     fn applied(
         &mut self,
         time: Duration,
@@ -255,10 +303,11 @@ impl Table {
         let mut is_late = false;
         if let Some(journey) = request.and_then(|request| self.journey(request)) {
             is_late = journey.answered.is_some() || journey.gone;
-            if is_late {
+            if journey.answered.is_some() {
                 journey.late.push(row);
             } else {
                 journey.arrived.get_or_insert(row);
+                journey.arrived_late = journey.gone;
             }
         }
         let whose = request.map_or("without a request".to_owned(), |it| format!("#{it}"));

@@ -21,7 +21,7 @@ const LANE: (usize, usize) = (110, 40);
 const LANES: usize = 660;
 
 /// How wide the words on the right are.
-const WORDS: usize = 620;
+const WORDS: usize = 690;
 
 /// Text as it stands in a page.
 pub(super) fn escaped(text: &str) -> String {
@@ -77,7 +77,7 @@ impl<'a> Svg<'a> {
 
     /// Where the words on the right begin.
     fn words(&self) -> usize {
-        self.x(self.chart.lanes.count - 1) + 30
+        self.x(self.chart.lanes.count - 1) + self.lane / 2 + 20
     }
 
     fn begin(&mut self) {
@@ -166,7 +166,6 @@ impl<'a> Svg<'a> {
             );
         }
         band(&mut self.text, epoch, from, end);
-        let _ = writeln!(self.text, "<text class=\"name\" x=\"{STORE}\" y=\"14\">store</text>");
     }
 
     fn lives(&mut self) {
@@ -222,7 +221,8 @@ impl<'a> Svg<'a> {
         };
         match arrived {
             Some(y) => {
-                self.text += &line("there", x, sent, STORE + 5, y);
+                let class = if journey.arrived_late { "late" } else { "there" };
+                self.text += &line(class, x, sent, STORE + 5, y);
                 self.text += &tip(STORE + 5, y, false);
             }
             None => {

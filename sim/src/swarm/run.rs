@@ -96,7 +96,9 @@ pub(super) fn watch(seed: u64, options: &Options, watch: Watch) -> Watched {
         }
     };
     let (decisions, sources) = decisions(&runtime);
-    let (events, steps) = (runtime.take_events(), runtime.steps());
+    let (mut events, steps) = (runtime.take_events(), runtime.steps());
+    let at = events.iter().position(Event::is_violation);
+    events.truncate(at.map_or(events.len(), |at| at + 1));
     // What panicked is left as it lies, unless it was the world that had no end.
     if !is_panic || ran.as_ref().is_err_and(|failure| failure.is_endless()) {
         runtime.shutdown();

@@ -68,7 +68,9 @@ pub(crate) fn write_page(path: &Path, charts: &[Chart]) -> Outcome {
 pub(crate) fn events(token: &Token) -> Result<(Option<Box<Failure>>, Vec<Event>), Ended> {
     let (sender, ended) = mpsc::channel();
     let run = token.clone();
-    thread::spawn(move || sender.send(run.run_with_events()));
+    thread::spawn(move || {
+        let _ = sender.send(run.run_with_events());
+    });
     let limit = patience(token.load);
     let (ran, events) = ended
         .recv_timeout(limit)

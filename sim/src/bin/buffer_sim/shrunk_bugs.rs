@@ -109,7 +109,7 @@ fn judge(rows: &[(Bug, Row)]) -> Outcome {
         return Err(Ended::failed("no bug was found"));
     };
     say!(
-        "{} bugs shrunk to {median} decisions in the median, {} at the most, none in more than {:.1} s",
+        "shrunk {}, to {median} decisions in the median and {} at the most, none in more than {:.1} s",
         lengths.len(),
         lengths.last().expect("there is one"),
         longest.as_secs_f64()

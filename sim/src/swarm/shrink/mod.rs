@@ -97,8 +97,10 @@ impl Shrunk {
     #[must_use]
     pub fn test(&self) -> String {
         let Self { token, failure, .. } = self;
-        let name = token.to_string().to_lowercase().replace(['-', '.', '='], "_");
-        let mut text = format!("/// {}.\n", failure.to_string().lines().next().unwrap_or_default());
+        let what = failure.invariant.map_or("i14".to_owned(), |it| it.id().to_lowercase());
+        let name = format!("seed_{}_keeps_{what}", token.seed);
+        let first = failure.to_string();
+        let mut text = format!("/// {}.\n", first.lines().next().unwrap_or_default());
         if token.bug.is_some() {
             text.push_str("#[cfg(buffer_sim)]\n");
         }

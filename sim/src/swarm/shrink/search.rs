@@ -25,6 +25,13 @@ struct Found {
 /// With so few decisions nobody looks for another way to the same end.
 const FEW: usize = 8;
 
+/// With so many, a run in which less is left to chance is sooner made less of.
+const MANY: usize = 200;
+
+/// How many of those are tried, and how many in the search for another way to the same end.
+const JUMPS: u64 = 60;
+const WAYS: u64 = 400;
+
 /// With no more than so many, pairs of them are left out as well.
 const PAIRED: usize = 24;
 
@@ -72,6 +79,8 @@ impl Search {
         self.leave_out_groups();
         better(&self.shrunk());
         self.leave_out(is_of_plan);
+        self.jump();
+        better(&self.shrunk());
         self.leave_out(|_| true);
         better(&self.shrunk());
         self.refine();
@@ -272,21 +281,34 @@ impl Search {
         }
     }
 
+    /// Where much is out of the usual, little left to chance may do as well, and is sooner made less.
+    fn jump(&mut self) {
+        let mut rng = Rng::with_seed(!self.like.seed);
+        for tries in 0..JUMPS {
+            if self.best.unusual.len() < MANY || self.is_late() {
+                return;
+            }
+            if let Some(found) = self.attempt_another_way(&mut rng, tries) {
+                self.take_if_better(found);
+            }
+        }
+    }
+
+    fn attempt_another_way(&mut self, rng: &mut Rng, number: u64) -> Option<Found> {
+        let plan = self.best.unusual.iter().filter(|(_, decision)| is_of_plan(decision));
+        let kept: Kept = plan.map(|(_, it)| (it.place, it.value)).collect();
+        let one_in = WILD[(number % WILD.len() as u64) as usize];
+        let wild = Wild { one_in, rng: rng.fork(), except: Random::purpose("plan") };
+        self.attempt(self.like.seed.wrapping_add(number), kept, Some(wild))
+    }
+
     /// With the plan as it is, and little left to chance, there may be a shorter way to the same end.
     fn look_for_another_way(&mut self, better: &mut impl FnMut(&Shrunk)) {
         let mut rng = Rng::with_seed(self.like.seed);
         let mut tries = 0;
-        while self.best.unusual.len() > FEW && !self.is_late() && tries < 400 {
-            let plan = self.best.unusual.iter().filter(|(_, decision)| is_of_plan(decision));
-            let kept: Kept = plan.map(|(_, it)| (it.place, it.value)).collect();
-            let wild = Wild {
-                one_in: WILD[tries % WILD.len()],
-                rng: rng.fork(),
-                except: Random::purpose("plan"),
-            };
+        while self.best.unusual.len() > FEW && !self.is_late() && tries < WAYS {
             tries += 1;
-            let seed = self.like.seed.wrapping_add(tries as u64);
-            let Some(found) = self.attempt(seed, kept, Some(wild)) else { continue };
+            let Some(found) = self.attempt_another_way(&mut rng, tries) else { continue };
             if found.unusual.len() > self.best.unusual.len() * 8 + 40 {
                 continue;
             }
