@@ -177,7 +177,7 @@ fn pictures_are_drawn_of_runs_and_of_scenarios() {
         assert!(page.contains("<svg ") && page.trim_end().ends_with("</html>"));
     }
     let ran = run(&["scenario", lost, "--chart=500"]).expect(0);
-    for part in ["[apply-then-fail]", "epoch 1, lists 1", "◀", "◆", "▶"] {
+    for part in ["[apply-then-fail]", "epoch 1, lists 2", "◀", "◆", "▶"] {
         assert!(ran.stdout.contains(part), "{part:?} is not in: {}", ran.stdout);
     }
     let html = |args: &[&str]| run(&[args, &["--html", path]].concat());
