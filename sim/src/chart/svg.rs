@@ -14,7 +14,7 @@ const ROW: usize = 18;
 const TOP: usize = 22;
 
 /// Where the lane of the store is: left of it are the time and the manifest.
-const STORE: usize = 250;
+const STORE: usize = 290;
 
 /// How far lanes are apart, at the most and at the least, and how wide all of them should be.
 const LANE: (usize, usize) = (110, 40);
