@@ -1,61 +1,18 @@
 //! Where every choice of a run comes from.
 
+mod made;
+
+use std::collections::HashMap;
 use std::ops::{Bound, RangeBounds};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fastrand::Rng;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::trace::Trace;
 
-/// One choice of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decision {
-    /// What it was for: the hash of the purpose, see [`Random::purpose`].
-    pub purpose: u64,
-    /// The number of possible values; zero stands for all of 64 bits.
-    pub bound: u64,
-    /// What was drawn.
-    pub value: u64,
-}
-
-/// The choices of a run, counted, and some of them made otherwise.
-pub(crate) struct Decisions {
-    made: u64,
-    /// By number, in order.
-    changes: Vec<(u64, u64)>,
-    recorded: Option<Vec<Decision>>,
-}
-
-impl Decisions {
-    pub(crate) fn new(mut changes: Vec<(u64, u64)>, records: bool) -> Self {
-        changes.sort_unstable();
-        // The next one is the last, where it is cheap to take.
-        changes.reverse();
-        Self { made: 0, changes, recorded: records.then(Vec::new) }
-    }
-
-    pub(crate) const fn made(&self) -> u64 {
-        self.made
-    }
-
-    pub(crate) fn recorded(&self) -> &[Decision] {
-        self.recorded.as_deref().unwrap_or_default()
-    }
-
-    fn make(&mut self, purpose: u64, bound: u64, drawn: u64) -> u64 {
-        let index = self.made;
-        self.made += 1;
-        let mut value = drawn;
-        while let Some((_, change)) = self.changes.pop_if(|(changed, _)| *changed <= index) {
-            value = if bound == 0 { change } else { change % bound };
-        }
-        if let Some(recorded) = &mut self.recorded {
-            recorded.push(Decision { purpose, bound, value });
-        }
-        value
-    }
-}
+pub(crate) use made::{Calm, Choices, Decisions, Kept, Wild};
+pub use made::{Decision, Place};
 
 /// A source of random choices for one purpose, from the world's seed.
 ///
@@ -79,6 +36,41 @@ pub struct Random {
     trace: SharedTrace,
     purpose: u64,
     stream: Rng,
+    /// What the next choice is about; see [`Random::of`].
+    about: (&'static str, u64),
+    /// What comes of the next choice where all is as usual.
+    usual: Option<u64>,
+    /// Only where choices are told apart by more than their number.
+    places: Option<Box<Places>>,
+}
+
+/// Which choices of one source were made so far.
+#[derive(Debug)]
+struct Places {
+    name: String,
+    id: u64,
+    made: HashMap<(&'static str, u64), u64>,
+    forks: HashMap<String, u64>,
+}
+
+impl Places {
+    fn new(name: String) -> Self {
+        let id = Random::purpose(&name);
+        Self { name, id, made: HashMap::new(), forks: HashMap::new() }
+    }
+
+    /// The number of the next choice about this.
+    fn number(&mut self, about: (&'static str, u64)) -> u64 {
+        let made = self.made.entry(about).or_default();
+        *made += 1;
+        *made
+    }
+
+    fn fork(&mut self, name: &str) -> Self {
+        let number = self.forks.entry(name.to_owned()).or_default();
+        *number += 1;
+        Self::new(format!("{} / {name} {number}", self.name))
+    }
 }
 
 /// The trace as those share it who add to it.
@@ -92,6 +84,11 @@ impl SharedTrace {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Trace> {
         self.0.lock().expect("nothing panics while it holds the trace")
+    }
+
+    /// The same after a run of which nobody knows how it ended.
+    pub(crate) fn lock_anyway(&self) -> MutexGuard<'_, Trace> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -122,16 +119,28 @@ macro_rules! draws {
             assert!(low <= high, "the range is not empty");
             // All of 64 bits have no number of choices: they are written as zero.
             let bound = ((high - low) as u64).wrapping_add(1);
-            low + self.draw(bound) as $integer
+            let usual = self.usual.take().map_or(0, |usual| usual.saturating_sub(low as u64));
+            low + self.draw(bound, usual) as $integer
         }
     )*};
 }
 
 impl Random {
-    pub(crate) fn new(trace: &SharedTrace, seed: u64, purpose: &str) -> Self {
-        let purpose = Self::purpose(purpose);
-        let stream = xxh3_64_with_seed(&purpose.to_le_bytes(), seed);
-        Self { trace: trace.clone(), purpose, stream: Rng::with_seed(stream) }
+    pub(crate) fn new(trace: &SharedTrace, seed: u64, name: &str) -> Self {
+        let purpose = Self::purpose(name);
+        let stream = Rng::with_seed(xxh3_64_with_seed(&purpose.to_le_bytes(), seed));
+        let places = Self::places(trace, || Places::new(name.to_owned()));
+        Self { trace: trace.clone(), purpose, stream, about: ("", 0), usual: None, places }
+    }
+
+    fn places(trace: &SharedTrace, new: impl FnOnce() -> Places) -> Option<Box<Places>> {
+        let mut trace = trace.lock();
+        if !trace.decisions.tells_places() {
+            return None;
+        }
+        let places = new();
+        trace.decisions.names(places.id, &places.name);
+        Some(Box::new(places))
     }
 
     /// What a purpose is called in [`Decision::purpose`].
@@ -140,10 +149,45 @@ impl Random {
         xxh3_64_with_seed(name.as_bytes(), 0)
     }
 
-    fn draw(&mut self, bound: u64) -> u64 {
+    /// Says what the next choice is about, so that people and a shrinker know it again.
+    ///
+    /// Choices of one source about one thing are numbered by themselves: whether
+    /// there is one more about something else makes no difference to them. It
+    /// changes nothing of what is drawn.
+    pub const fn of(&mut self, what: &'static str) -> &mut Self {
+        self.of_one(what, 0)
+    }
+
+    /// The same for one of many: the third process, the swaps of a process.
+    pub const fn of_one(&mut self, what: &'static str, which: u64) -> &mut Self {
+        self.about = (what, which);
+        self
+    }
+
+    /// Says what comes of the next choice in a [calm](crate::SimOptions::calm) run; without a word it is the least.
+    ///
+    /// It changes nothing of what is drawn in other runs.
+    ///
+    /// ```
+    /// use buffer_sim::{SimOptions, SimRuntime};
+    ///
+    /// let options = SimOptions { calm: true, changes: vec![(1, 2)], ..SimOptions::default() };
+    /// let mut faults = SimRuntime::with_options(7, options).random("faults");
+    /// assert_eq!(faults.usually(9).u32(..10), 9);
+    /// assert_eq!(faults.usually(9).u32(..10), 2); // the only one that is not as usual
+    /// assert_eq!(faults.usually(9).u32(..10), 9);
+    /// ```
+    pub const fn usually(&mut self, value: u64) -> &mut Self {
+        self.usual = Some(value);
+        self
+    }
+
+    fn draw(&mut self, bound: u64, usual: u64) -> u64 {
         let drawn = if bound == 0 { self.stream.u64(..) } else { self.stream.u64(..bound) };
+        let about = std::mem::take(&mut self.about);
+        let place = self.places.as_mut().map(|it| (it.id, about, it.number(about)));
         let mut trace = self.trace.lock();
-        let value = trace.decisions.make(self.purpose, bound, drawn);
+        let value = trace.decisions.make(self.purpose, bound, drawn, usual, place);
         trace.note(b'd', [self.purpose ^ bound, value]);
         value
     }
@@ -152,13 +196,15 @@ impl Random {
 
     /// Draws one of the two.
     pub fn bool(&mut self) -> bool {
-        self.draw(2) == 1
+        let usual = self.usual.take().unwrap_or(0);
+        self.draw(2, usual) == 1
     }
 
-    /// Draws from zero up to, not including, one.
+    /// Draws from zero up to, not including, one; usually one half.
     pub fn f64(&mut self) -> f64 {
         const STEPS: u64 = 1 << 53;
-        self.draw(STEPS) as f64 / STEPS as f64
+        self.usual = None;
+        self.draw(STEPS, STEPS / 2) as f64 / STEPS as f64
     }
 
     /// Draws one of these; `None` if there are none.
@@ -171,10 +217,10 @@ impl Random {
         if bound == 0 { None } else { from.nth(self.usize(..bound)) }
     }
 
-    /// Puts these into a random order.
+    /// Puts these into a random order; usually into the one that they have.
     pub fn shuffle<T>(&mut self, values: &mut [T]) {
         for last in (1..values.len()).rev() {
-            values.swap(last, self.usize(..=last));
+            values.swap(last, self.usually(last as u64).usize(..=last));
         }
     }
 
@@ -183,7 +229,11 @@ impl Random {
     pub fn fork(&mut self, name: &str) -> Self {
         let purpose = xxh3_64_with_seed(name.as_bytes(), self.purpose);
         let stream = Rng::with_seed(self.stream.u64(..) ^ purpose);
-        Self { trace: self.trace.clone(), purpose, stream }
+        let places = match &mut self.places {
+            Some(own) => Self::places(&self.trace, || own.fork(name)),
+            None => None,
+        };
+        Self { trace: self.trace.clone(), purpose, stream, about: ("", 0), usual: None, places }
     }
 }
 

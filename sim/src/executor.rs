@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use buffer_driver::BoxFuture;
 
-use crate::decisions::{Decisions, Random, SharedTrace};
+use crate::decisions::{Choices, Decisions, Random, SharedTrace};
+use crate::event;
 use crate::process::{Moment, ProcessId};
 use crate::runtime::SimOptions;
 use crate::slab::{Key, Slab};
@@ -71,11 +72,14 @@ pub(crate) struct State {
 pub(crate) struct World {
     pub(crate) seed: u64,
     pub(crate) options: SimOptions,
+    pub(crate) keeps_events: bool,
     state: Mutex<State>,
     /// The same as `now` of the state, to be read without a lock.
     nanos: AtomicU64,
     /// Whether any process is to crash at a request: most worlds need not look.
     crashes_planned: AtomicBool,
+    /// How many steps the last run took.
+    steps_taken: AtomicU64,
     pub(crate) trace: SharedTrace,
 }
 
@@ -138,9 +142,13 @@ enum Next {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, options: SimOptions) -> Self {
-        let decisions = Decisions::new(options.changes.clone(), options.records_decisions);
-        let trace = SharedTrace::new(Trace::new(options.keeps_lines, decisions));
+    pub(crate) fn new(seed: u64, options: SimOptions, choices: Choices) -> Self {
+        let keeps_events = options.keeps_events || event::is_watching();
+        let decisions = Decisions::new(choices);
+        let trace = SharedTrace::new(Trace::new(options.keeps_lines, keeps_events, decisions));
+        if event::is_watching() {
+            event::watch_world(&trace);
+        }
         let state = State {
             now: Duration::ZERO,
             timers: Timers::new(),
@@ -159,9 +167,11 @@ impl World {
         Self {
             seed,
             options,
+            keeps_events,
             state: Mutex::new(state),
             nanos: AtomicU64::new(0),
             crashes_planned: AtomicBool::new(false),
+            steps_taken: AtomicU64::new(0),
             trace,
         }
     }
@@ -190,6 +200,11 @@ impl World {
         let mut state = self.state();
         let life = &mut state.lives[process.index()];
         life.crashes_at = Some((life.requests + request, moment));
+    }
+
+    /// How many steps the last run took.
+    pub(crate) fn steps_taken(&self) -> u64 {
+        self.steps_taken.load(Ordering::Relaxed)
     }
 
     fn set_now(&self, state: &mut State, now: Duration) {
@@ -437,6 +452,7 @@ impl Drop for Run<'_> {
         let main = {
             let mut state = self.world.state();
             state.running = false;
+            self.world.steps_taken.store(self.steps, Ordering::Relaxed);
             state.current = ProcessId::WORLD;
             self.main.and_then(|id| state.tasks.remove(id))
         };

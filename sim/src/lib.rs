@@ -11,6 +11,9 @@
 //! choice can be [made otherwise](SimOptions::changes). What a [`Verdict`] did to a
 //! request counts as [active](SimStore::active) only if somebody saw the difference.
 //!
+//! What happened can be kept as data ([`event`]) and drawn ([`chart`]). A world that failed is
+//! made as small as it gets by [`swarm::shrink`].
+//!
 //! ```
 //! use std::time::Duration;
 //!
@@ -42,8 +45,10 @@
 //! assert_eq!(store.object(&location).expect("it was stored").bytes, "one");
 //! ```
 
+pub mod chart;
 mod clock;
 mod decisions;
+pub mod event;
 mod executor;
 pub mod exhaustive;
 mod guard;
@@ -59,7 +64,7 @@ mod timer;
 mod trace;
 
 pub use clock::SimClock;
-pub use decisions::{Decision, Random};
+pub use decisions::{Decision, Place, Random};
 pub use plant::hooks_are_on;
 pub use process::{Join, Moment, Process, ProcessId};
 pub use runtime::{SimOptions, SimRuntime};

@@ -12,6 +12,7 @@ use buffer_driver::{BoxFuture, Runtime};
 
 use crate::clock::SimClock;
 use crate::decisions::Random;
+use crate::event::{Happening, Remark};
 use crate::oneshot;
 use crate::runtime::SimRuntime;
 
@@ -176,6 +177,7 @@ impl Process {
     pub fn pause(&self) {
         self.runtime.world().trace().note(b'p', [self.id.index() as u64]);
         self.runtime.record(format_args!("{} paused", self.id));
+        self.runtime.tell(|| Happening::Paused { process: self.id });
         self.runtime.world().pause(self.id);
     }
 
@@ -183,6 +185,7 @@ impl Process {
     pub fn resume(&self) {
         self.runtime.world().trace().note(b'r', [self.id.index() as u64]);
         self.runtime.record(format_args!("{} resumed", self.id));
+        self.runtime.tell(|| Happening::Resumed { process: self.id });
         self.runtime.world().resume(self.id);
     }
 
@@ -190,6 +193,7 @@ impl Process {
     pub fn freeze_monotonic(&self) {
         let now = self.runtime.elapsed();
         self.own().stopped.get_or_insert(now);
+        self.tell_clock("its monotonic clock stands still");
     }
 
     /// Lets its monotonic clock go on from what it shows.
@@ -199,6 +203,13 @@ impl Process {
         if let Some(stopped) = own.stopped.take() {
             own.stood += now - stopped;
         }
+        drop(own);
+        self.tell_clock("its monotonic clock goes on");
+    }
+
+    fn tell_clock(&self, text: &str) {
+        let (process, remark) = (self.id, Remark::Clock);
+        self.runtime.tell(|| Happening::Said { process, remark, text: text.to_owned() });
     }
 
     /// Sets by how much its timers are early or late at the most, each by a time of its own.

@@ -9,7 +9,8 @@ use buffer_core::Instant;
 use buffer_driver::{BoxFuture, Runtime};
 
 use crate::clock::SimClock;
-use crate::decisions::{Decision, Random};
+use crate::decisions::{Calm, Choices, Decision, Random};
+use crate::event::{Event, Happening, Remark};
 use crate::executor::World;
 use crate::process::{Join, Process, ProcessId, join};
 use crate::timer::Sleep;
@@ -37,10 +38,14 @@ pub struct SimOptions {
     /// Choices to be made otherwise: the number of each, counted from zero over
     /// the whole run, and its value, taken modulo the number of possible ones.
     pub changes: Vec<(u64, u64)>,
+    /// Whether all other choices come out as they [usually](Random::usually) do, whatever the seed says.
+    pub calm: bool,
+    /// Whether [`SimRuntime::take_events`] tells what happened, as data.
+    pub keeps_events: bool,
 }
 
 impl Default for SimOptions {
-    /// The first day of 2024, work that takes no time, one day, ten million steps, lines, no changes.
+    /// The first day of 2024, work that takes no time, one day, ten million steps, lines, no changes, no events.
     fn default() -> Self {
         Self {
             start: SystemTime::UNIX_EPOCH + Duration::from_secs(1_704_067_200),
@@ -51,6 +56,8 @@ impl Default for SimOptions {
             keeps_lines: true,
             records_decisions: false,
             changes: Vec::new(),
+            calm: false,
+            keeps_events: false,
         }
     }
 }
@@ -86,7 +93,17 @@ impl SimRuntime {
     /// A world of this seed that is not like others.
     #[must_use]
     pub fn with_options(seed: u64, options: SimOptions) -> Self {
-        Self { world: Arc::new(World::new(seed, options)) }
+        let choices = Choices {
+            changes: options.changes.clone(),
+            records: options.records_decisions,
+            calm: options.calm.then(Calm::default),
+        };
+        Self::with_choices(seed, options, choices)
+    }
+
+    /// The same, with choices that are told apart by more than their number.
+    pub(crate) fn with_choices(seed: u64, options: SimOptions, choices: Choices) -> Self {
+        Self { world: Arc::new(World::new(seed, options, choices)) }
     }
 
     /// Runs the world until `future` is done. What else is under way then stays where it is.
@@ -146,6 +163,7 @@ impl SimRuntime {
     pub fn process(&self, name: &str) -> Process {
         let process = Process::new(self.clone(), self.world.create_process(), name);
         self.record(format_args!("{} is {name}", process.id()));
+        self.tell(|| Happening::Began { process: process.id(), name: name.to_owned() });
         process
     }
 
@@ -174,6 +192,12 @@ impl SimRuntime {
     #[must_use]
     pub fn decisions(&self) -> Vec<Decision> {
         self.world.trace().decisions.recorded().to_vec()
+    }
+
+    /// What a source of choices is called that a [`Decision`] names, if [`SimOptions::records_decisions`].
+    #[must_use]
+    pub fn source_name(&self, source: u64) -> Option<String> {
+        self.world.trace().decisions.name(source).map(str::to_owned)
     }
 
     /// Sets how long work given to `spawn_blocking` takes from here on.
@@ -206,6 +230,30 @@ impl SimRuntime {
         }
     }
 
+    /// Adds a line about a process to the trace, and an event if those are kept.
+    pub fn remark(&self, process: ProcessId, remark: Remark, text: fmt::Arguments<'_>) {
+        if process == ProcessId::WORLD {
+            self.record(text);
+        } else {
+            self.record(format_args!("{process} {text}"));
+        }
+        self.tell(|| Happening::Said { process, remark, text: text.to_string() });
+    }
+
+    /// Keeps an event, under the current time; nothing is made of it if none are kept.
+    pub(crate) fn tell(&self, what: impl FnOnce() -> Happening) {
+        if self.world.keeps_events {
+            let (now, what) = (self.elapsed(), what());
+            self.world.trace().event(now, what);
+        }
+    }
+
+    /// Takes the events so far, if [`SimOptions::keeps_events`]; the next call gives those that follow.
+    #[must_use]
+    pub fn take_events(&self) -> Vec<Event> {
+        self.world.trace.lock_anyway().take_events()
+    }
+
     /// Adds a number to the trace hash.
     pub fn note(&self, value: u64) {
         self.world.trace().note(b'n', [value]);
@@ -224,6 +272,11 @@ impl SimRuntime {
         self.world.trace().hash_with(steps)
     }
 
+    /// How many steps its tasks and timers took.
+    pub(crate) fn steps(&self) -> u64 {
+        self.world.steps_taken()
+    }
+
     /// The process whose task is running; [`ProcessId::WORLD`] outside of all.
     #[must_use]
     pub fn current_process(&self) -> ProcessId {
@@ -235,6 +288,7 @@ impl SimRuntime {
         if self.world.mark_crashed(process) {
             self.world.trace().note(b'c', [process.index() as u64]);
             self.record(format_args!("{process} crashed"));
+            self.tell(|| Happening::Crashed { process });
             self.world.drop_tasks_of(process);
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::decisions::Decisions;
+use crate::event::{Event, Happening};
 
 /// How many notes are hashed at one time.
 const BLOCK: usize = 1024;
@@ -20,13 +21,25 @@ pub(crate) struct Trace {
     block: [u8; BLOCK],
     filled: usize,
     lines: Option<Vec<String>>,
+    events: Option<Vec<Event>>,
     pub(crate) decisions: Decisions,
 }
 
 impl Trace {
-    pub(crate) fn new(keeps_lines: bool, decisions: Decisions) -> Self {
-        let lines = keeps_lines.then(Vec::new);
-        Self { hash: 0, block: [0; BLOCK], filled: 0, lines, decisions }
+    pub(crate) fn new(keeps_lines: bool, keeps_events: bool, decisions: Decisions) -> Self {
+        let (lines, events) = (keeps_lines.then(Vec::new), keeps_events.then(Vec::new));
+        Self { hash: 0, block: [0; BLOCK], filled: 0, lines, events, decisions }
+    }
+
+    /// Adds an event, and the time at which it happened.
+    pub(crate) fn event(&mut self, time: Duration, what: Happening) {
+        if let Some(events) = &mut self.events {
+            events.push(Event { time, what });
+        }
+    }
+
+    pub(crate) fn take_events(&mut self) -> Vec<Event> {
+        self.events.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Adds a line, and the time at which it happened.

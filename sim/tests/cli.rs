@@ -160,6 +160,42 @@ fn the_hashes_in_the_tree_are_those_of_this_build() {
     assert!(ran.stdout.contains("100 hashes are those of "), "{}", ran.stdout);
 }
 
+/// Goal: a picture is a page of its own, of a run, of a token and of a scenario, and as text.
+#[test]
+fn pictures_are_drawn_of_runs_and_of_scenarios() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("page.html");
+    let path = file.to_str().expect("temporary directories have plain names");
+    let lost = "a_batch_dequeued_before_its_producer_looked_is_repeated_to_nobody";
+    for (args, title) in [
+        (&["run", "--seed", "7"][..], "b1-short-7"),
+        (&["replay", "b2-short-7"], "b2-short-7"),
+        (&["scenario", lost], lost),
+    ] {
+        run(&[args, &["--html", path]].concat()).expect(0);
+        let page = fs::read_to_string(&file).expect("it was written");
+        assert!(page.starts_with("<!doctype html>"), "{}", &page[..80]);
+        assert!(page.contains(&format!("<title>{title}</title>")), "{title}");
+        assert!(page.contains("<svg ") && page.trim_end().ends_with("</html>"));
+    }
+    let ran = run(&["scenario", lost, "--chart=500"]).expect(0);
+    for part in ["[apply-then-fail]", "epoch 1, lists 2", "◀", "◆", "▶"] {
+        assert!(ran.stdout.contains(part), "{part:?} is not in: {}", ran.stdout);
+    }
+    let html = |args: &[&str]| run(&[args, &["--html", path]].concat());
+    html(&["scenario", "--all"]).expect_error(2, &["a picture is of one scenario"]);
+    html(&["run", "--seed", "1", "--load", "long"]).expect_error(2, &["only a short world"]);
+    let nowhere = run(&["run", "--seed", "7", "--html", "/no/such/directory/page"]);
+    nowhere.expect_error(1, &["/no/such/directory/page: "]);
+}
+
+#[test]
+fn what_holds_is_not_shrunk() {
+    run(&["shrink", "7"]).expect_error(1, &["everything held in b1-short-7"]);
+    run(&["shrink", "b1-long-7"]).expect_error(2, &["only those can be shrunk"]);
+    run(&["shrink", "hello"]).expect_error(2, &["they look like b1-short-12345"]);
+}
+
 #[cfg(not(buffer_sim))]
 #[test]
 fn a_build_without_hooks_says_how_to_build_one_with_them() {
@@ -248,4 +284,25 @@ fn a_server_tells_what_it_has_seen_when_it_is_stopped() {
     assert!(child.wait().expect("it is ours").success());
     assert_eq!(rest.first().map(String::as_str), Some("requests         8 GET"), "{rest:?}");
     assert!(rest.iter().any(|line| line.starts_with("faults ") && line.contains("error-503")));
+}
+
+/// Goal: what is left of a failure is a token of few decisions, a picture and a test.
+#[cfg(buffer_sim)]
+#[test]
+fn a_planted_bug_is_shrunk_and_shown_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("page.html");
+    let path = file.to_str().expect("temporary directories have plain names");
+    let ran = run(&["mutate", "--shrink", "--bug", "SettledBeforeSwap"]).expect(0);
+    assert!(ran.stdout.contains("shrunk 1, to "), "{}", ran.stdout);
+    let token = ran.line("SettledBeforeSwap").rsplit(' ').next().expect("a token").to_owned();
+    assert!(token.starts_with("b2-short-"), "{token}");
+    run(&["replay", &token]).expect(4);
+    let ran = run(&["shrink", &token, "--html", path]).expect(0);
+    for part in
+        ["decisions are out of the usual", "◆", "to repeat it: cargo sim replay b2-", "#[test]"]
+    {
+        assert!(ran.stdout.contains(part), "{part:?} is not in: {}", ran.stdout);
+    }
+    assert!(fs::read_to_string(&file).expect("it was written").contains("VIOLATED"));
 }

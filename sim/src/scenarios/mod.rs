@@ -43,6 +43,7 @@ use std::time::Duration;
 
 use buffer_core::hooks::Bug;
 
+use crate::event::{self, Event};
 use crate::{guard, plant};
 
 /// A situation that the code must get through.
@@ -100,6 +101,18 @@ impl Scenario {
     /// [`Failed`]: an expectation did not hold.
     pub fn run(&self) -> Result<Vec<String>, Failed> {
         self.run_with(None)
+    }
+
+    /// Runs it, and gives what happened in each world that began in it on this thread, in order.
+    ///
+    /// # Panics
+    ///
+    /// With a bug, where none can be planted; see [`hooks_are_on`](crate::hooks_are_on).
+    pub fn run_with_events(
+        &self,
+        bug: Option<Bug>,
+    ) -> (Result<Vec<String>, Failed>, Vec<Vec<Event>>) {
+        event::watch(|| self.run_with(bug))
     }
 
     /// Runs it with a bug planted, on a thread of its own, and gives the failure that the bug led to.

@@ -15,6 +15,7 @@ use buffer_driver::StoreFailure;
 use super::Inner;
 use super::request::{Kind, Operation, Request, Short};
 use super::verdict::{Fault, Verdict};
+use crate::event::Happening;
 use crate::slab::Key;
 
 /// One request, from its arrival at the store to its end.
@@ -177,6 +178,7 @@ impl Inner {
         let mut state = self.state();
         let Some(flight) = state.flights.get_mut(key) else { return };
         let (fault, kind) = (flight.verdict.fault(), flight.kind);
+        let number = flight.request.number;
         let waited = matches!(flight.caller, Caller::Waiting(_)) && time >= flight.usual_end;
         let alive = alive && {
             let process = flight.request.process;
@@ -185,6 +187,11 @@ impl Inner {
         // It should have had its answer by now, and has seen none.
         if let (true, true, Some(fault)) = (waited, alive, fault) {
             state.active.count(fault, kind);
+        }
+        if let (true, Some(Caller::Waiting(_))) =
+            (alive, state.flights.get_mut(key).map(|flight| &flight.caller))
+        {
+            self.runtime.tell(|| Happening::GivenUp { request: number });
         }
         state.let_go(key);
     }
@@ -240,6 +247,16 @@ impl fmt::Display for Answer {
 }
 
 impl Answer {
+    /// Whether it is an error, of a deletion for any key.
+    pub(super) fn is_failure(&self) -> bool {
+        match self {
+            Self::Write(result) => result.is_err(),
+            Self::Read(result) => result.is_err(),
+            Self::List(result) => result.is_err(),
+            Self::Delete(results) => results.iter().any(Result::is_err),
+        }
+    }
+
     /// What the trace hash takes of it.
     pub(super) fn code(&self) -> u64 {
         match self {

@@ -60,10 +60,13 @@ impl Latency {
 }
 
 impl Jitter {
-    pub(crate) fn draw(&self, random: &mut Random) -> Duration {
+    /// `which` tells requests apart that are not alike.
+    pub(crate) fn draw(&self, random: &mut Random, which: u64) -> Duration {
         let up_to = u64::try_from(self.up_to.as_nanos()).unwrap_or(u64::MAX);
-        let little = Duration::from_nanos(random.u64(..=up_to));
-        let slow = self.slow_one_in > 0 && random.u32(..self.slow_one_in) == 0;
+        let little =
+            Duration::from_nanos(random.of_one("jitter of a request", which).u64(..=up_to));
+        let slow = self.slow_one_in > 0
+            && random.of_one("slow request", which).usually(1).u32(..self.slow_one_in) == 0;
         if slow { little + self.slow_by } else { little }
     }
 }

@@ -120,11 +120,26 @@ impl Request {
     }
 }
 
+impl Request {
+    /// What it asks for, in words.
+    pub(super) fn words(&self) -> String {
+        Words(self).to_string()
+    }
+}
+
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { number, process, location, .. } = self;
-        write!(f, "#{number} {process} ")?;
-        match &self.operation {
+        write!(f, "#{} {} {}", self.number, self.process, Words(self))
+    }
+}
+
+/// What a request asks for.
+struct Words<'a>(&'a Request);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Request { location, operation, .. } = self.0;
+        match operation {
             Operation::Write { condition: Condition::Absent, bytes } => {
                 write!(f, "write {location} {bytes} if absent")
             }

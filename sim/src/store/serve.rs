@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use buffer_core::format::Manifest;
 use buffer_core::{ReadOutcome, WriteOutcome};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::applied::{Applied, Change};
 use super::flight::{Answer, Caller, Draft, Flight, Stage};
-use super::request::{Kind, Operation, Request, Short};
+use super::request::{Kind, Operation, Request, Short, is_batch};
 use super::shop::Shop;
 use super::verdict::{Fault, Verdict};
 use super::{Inner, State};
+use crate::event::{Happening, Stated};
 use crate::process::Moment;
 use crate::slab::Key;
 use crate::timer::{Due, Fire};
@@ -96,6 +98,14 @@ impl Inner {
             | verdict.fault().map_or(0xff, |fault| fault as u64);
         self.runtime.world().trace().note(b's', [request.number, whose, about]);
         self.runtime.record(format_args!("{request}: {verdict:?}"));
+        self.runtime.tell(|| Happening::Sent {
+            request: request.number,
+            process: request.process,
+            kind,
+            text: request.words(),
+            fault: verdict.name(kind),
+            verdict: verdict.fault().map_or(String::new(), |_| format!("{verdict:?}")),
+        });
     }
 
     fn set_timer(self: &Arc<Self>, key: Key, at: Duration) {
@@ -141,6 +151,7 @@ impl Inner {
         drop(state);
         if looked && is_write && effects.is_empty() {
             self.runtime.record(format_args!("#{number} not stored"));
+            self.runtime.tell(|| Happening::LeftAlone { request: number });
         }
         self.tell(effects);
         if looked {
@@ -175,6 +186,12 @@ impl Inner {
         }
         self.runtime.world().trace().note(b'a', [flight.request.number, answer.code()]);
         self.runtime.record(format_args!("#{} answers {answer}", flight.request.number));
+        self.runtime.tell(|| Happening::Answered {
+            request: flight.request.number,
+            text: answer.to_string(),
+            is_ok: !answer.is_failure(),
+            is_seen: matches!(flight.caller, Caller::Waiting(_)),
+        });
         let mut waker: Option<Waker> = None;
         if let Caller::Waiting(waiting) = &mut flight.caller {
             waker = waiting.take();
@@ -210,8 +227,12 @@ impl Inner {
         if let (false, Some(fault)) = (effects.is_empty(), flight.verdict.fault()) {
             active.count(fault, flight.kind);
         }
+        let request = flight.request.number;
         state.go_on(key, Stage::Over);
         drop(state);
+        if effects.is_empty() {
+            self.runtime.tell(|| Happening::LeftAlone { request });
+        }
         self.tell(effects);
     }
 
@@ -235,6 +256,7 @@ impl Inner {
         };
         let time = u64::try_from(applied.time.as_nanos()).unwrap_or(u64::MAX);
         self.runtime.world().trace().note(b'w', [number, about, low, high, time]);
+        self.runtime.tell(|| told(&applied));
         match (request, change) {
             (Some(request), Change::Written(written)) => {
                 let (number, version) = (request.number, Short(&written.version));
@@ -259,10 +281,34 @@ impl Inner {
     }
 }
 
+/// What took effect, for charts.
+fn told(applied: &Applied) -> Happening {
+    let Applied { request, location, change, .. } = applied;
+    let (text, manifest) = match change {
+        Change::Deleted => (format!("{location} is gone"), None),
+        Change::Written(written) => {
+            let parsed = match is_batch(location) {
+                true => None,
+                false => Manifest::parse(location, written.bytes.clone()).ok(),
+            };
+            let stated = parsed.map(|manifest| Stated {
+                epoch: manifest.epoch().0,
+                first: manifest.first_sequence().0,
+                next: manifest.next_sequence().0,
+            });
+            (format!("{location} is {}", Short(&written.version)), stated)
+        }
+    };
+    Happening::Applied { request: request.map(|request| request.number), text, manifest }
+}
+
 impl State {
     fn ways(&mut self, request: &Request, verdict: Verdict) -> Ways {
         let Self { latency, random, .. } = self;
-        let jitter = latency.jitter.map_or(Duration::ZERO, |jitter| jitter.draw(random));
+        let jitter = latency.jitter.map_or(Duration::ZERO, |jitter| {
+            let which = u64::from(request.process.number()) << 8 | request.kind() as u64;
+            jitter.draw(random, which)
+        });
         let (fixed, upload) = match request.operation {
             Operation::Write { bytes, .. } => (latency.write, latency.transfer(bytes)),
             Operation::Delete { .. } => (latency.write, Duration::ZERO),

@@ -1,9 +1,11 @@
 //! What is wrong with clocks and timers.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::event::Remark;
 use crate::{Process, ProcessId};
 
 use super::exemption::Exemption;
@@ -20,8 +22,8 @@ pub(crate) fn set_wrong(world: &Arc<World>, process: &Process) {
     let mut random = world.fork("clock");
     if clocks.skews {
         world.active("skew-a-day");
-        let by = secs(random.u64(..86_400));
-        if random.bool() {
+        let by = secs(random.of("skew").u64(..86_400));
+        if random.of("ahead").bool() {
             process.clock().jump(by);
         } else {
             process.clock().jump_back(by);
@@ -29,7 +31,8 @@ pub(crate) fn set_wrong(world: &Arc<World>, process: &Process) {
     }
     if clocks.drifts {
         world.active("drift");
-        let rate = i32::try_from(random.u32(0..400)).expect("it is small") - 200;
+        let rate =
+            i32::try_from(random.of("drift").usually(200).u32(0..400)).expect("it is small") - 200;
         process.clock().set_drift(rate);
     }
     if clocks.timers_early > Duration::ZERO {
@@ -56,28 +59,31 @@ pub(crate) async fn disturb(world: &Arc<World>) {
     let mut random = world.fork("disturbances");
     let mut lost = LostTime::default();
     loop {
-        world.rest(ms(random.u64(500..8000))).await;
+        world.rest(ms(random.of("until the next").usually(7999).u64(500..8000))).await;
         if !world.is_unkind() {
             return;
         }
         let living = world.living();
-        let Some(victim) = random.choice(&living) else { continue };
-        let by = secs(random.u64(1..300));
-        match random.u32(..5) {
+        let Some(victim) = random.of("whose clock").choice(&living) else { continue };
+        let by = secs(random.of("by how much").u64(1..300));
+        match random.of("what").usually(3).u32(..5) {
             0 if clocks.jumps_forward => {
                 world.active("jump-forward");
                 world.disturb(victim.id());
                 victim.clock().jump(by);
+                tell(world, victim, format_args!("its wall clock jumps {by:?} ahead"));
             }
             1 if clocks.jumps_back => {
                 world.active("jump-back");
                 lost.by_wall(world, victim, by);
                 victim.clock().jump_back(by);
+                tell(world, victim, format_args!("its wall clock jumps {by:?} back"));
             }
             2 if clocks.freezes => {
                 world.active("frozen-wall-clock");
-                let duration = ms(random.u64(100..20_000));
+                let duration = ms(random.of("for how long").u64(100..20_000));
                 lost.by_wall(world, victim, duration);
+                tell(world, victim, format_args!("its wall clock stands still for {duration:?}"));
                 victim.clock().freeze();
                 world.rest(duration).await;
                 victim.clock().thaw();
@@ -86,7 +92,7 @@ pub(crate) async fn disturb(world: &Arc<World>) {
                 world.active("both-clocks-frozen");
                 world.exempt(Exemption::FrozenClocks);
                 // Suspended: neither clock counts the time that it sleeps.
-                let duration = world.plan.grace + ms(random.u64(100..20_000));
+                let duration = world.plan.grace + ms(random.of("how long").u64(100..20_000));
                 victim.clock().freeze();
                 victim.freeze_monotonic();
                 world.hold(victim);
@@ -99,7 +105,7 @@ pub(crate) async fn disturb(world: &Arc<World>) {
                 world.active("suspended");
                 // The wall clock goes on.
                 let most = u64::try_from(world.plan.grace.as_millis()).expect("it is short") * 2;
-                let duration = ms(random.u64(100..most));
+                let duration = ms(random.of("suspended for").u64(100..most));
                 lost.by_monotonic(world, victim, duration);
                 victim.freeze_monotonic();
                 world.hold(victim);
@@ -110,6 +116,10 @@ pub(crate) async fn disturb(world: &Arc<World>) {
             _ => {}
         }
     }
+}
+
+fn tell(world: &World, victim: &Process, text: fmt::Arguments<'_>) {
+    world.runtime.remark(victim.id(), Remark::Clock, text);
 }
 
 /// How much time each process's clocks have not counted: the monotonic one, and that of the wall.

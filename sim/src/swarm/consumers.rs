@@ -1,8 +1,10 @@
 //! Consumers in front of the database, one taking over from the other.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::event::Remark;
 use crate::{Join, Process};
 use buffer_core::Sequence;
 use buffer_driver::{
@@ -15,10 +17,9 @@ use futures_lite::future;
 use super::doom::Doom;
 use super::kinds::Trouble;
 use super::oracles::Role;
-use super::plan::Theme;
 use super::tap::Tap;
 use super::world::World;
-use super::{Invariant, Random, ms, secs};
+use super::{Invariant, Random, configs, ms, secs};
 use crate::Kind;
 
 /// A consumer's life that goes on until another one takes over.
@@ -83,7 +84,7 @@ pub(crate) async fn slot(world: &Arc<World>, slot: usize) -> Vec<Alive> {
         return alive;
     }
     if slot > 0 && !world.plan.processes.racing_consumers {
-        world.rest(ms(random.u64(0..5000))).await;
+        world.rest(ms(random.of("comes after").u64(0..5000))).await;
     }
     while world.is_unkind() {
         let life = begin(world, &mut random);
@@ -92,9 +93,9 @@ pub(crate) async fn slot(world: &Arc<World>, slot: usize) -> Vec<Alive> {
         let work = process.start(async move { life.run(caller).await });
         let longest = world.plan.processes.consumer_life.as_millis();
         let longest = u64::try_from(longest).expect("it is short");
-        world.rest(ms(random.u64(0..longest))).await;
+        world.rest(ms(random.of("lives for").usually(longest).u64(0..longest))).await;
         // Some are not replaced at once: whoever wakes up is alone with its queue.
-        if world.is_held(process.id()) && random.u32(..4) > 0 {
+        if world.is_held(process.id()) && random.of("is not replaced").u32(..4) > 0 {
             while world.is_held(process.id()) && world.is_unkind() {
                 world.rest(ms(500)).await;
             }
@@ -102,13 +103,16 @@ pub(crate) async fn slot(world: &Arc<World>, slot: usize) -> Vec<Alive> {
         }
         if world.is_crashed(process.id()) {
             // It met its fate at one of its requests.
-        } else if world.plan.processes.crash_consumers > 0 && world.is_unkind() && random.bool() {
+        } else if world.plan.processes.crash_consumers > 0
+            && world.is_unkind()
+            && random.of("crashes at last").bool()
+        {
             world.crash(&process);
         } else {
             alive.push(work);
         }
         let pause = if world.plan.processes.crash_loops { 200 } else { 2000 };
-        world.rest(ms(random.u64(0..pause))).await;
+        world.rest(ms(random.of("the next comes after").usually(pause).u64(0..pause))).await;
     }
     alive
 }
@@ -118,31 +122,20 @@ fn begin(world: &Arc<World>, random: &mut Random) -> Life {
     let role =
         Role::Consumer { prefetch: config.prefetch_batches, gc_interval: config.gc_interval };
     let process = world.process("consumer", role);
-    if world.plan.theme == Theme::WrongManifestPath && world.is_unkind() && random.u32(..3) == 0 {
-        world.active("wrong-manifest-path");
-        config.manifest_path = "ingest/manifset".to_owned();
-    }
-    if world.plan.theme == Theme::WrongPrefix && world.is_unkind() && random.bool() {
-        world.active("wrong-prefix");
-        config.data_path_prefix = super::foreign::OTHER_PREFIX.to_owned();
-    }
-    if world.plan.theme == Theme::SmallerGrace && world.is_unkind() && random.bool() {
-        world.active("smaller-grace-period");
-        world.exempt(super::exemption::Exemption::SmallerGrace);
-        config.gc_grace_period = world.plan.grace / 8;
-    }
+    configs::mislead(world, random, &mut config);
     world.runtime.record(format_args!("{}: {config:?}", process.id()));
     let clock = Arc::new(process.clock().clone());
     let doom = if world.is_unkind() { Doom::draw(&world.plan, false, random) } else { None };
     let tap = Tap::new(world, &process, doom);
     let consumer = Consumer::with_store(&config, tap, clock, Arc::new(process.clone()))
         .expect("the plan is valid");
-    let style = match random.u32(..4) {
+    let style = match random.of("style").usually(1).u32(..4) {
         0 => Style::Next,
         1 | 2 => Style::Wait,
-        _ => Style::Descriptors(random.usize(1..5)),
+        _ => Style::Descriptors(random.of("how many").usize(1..5)),
     };
-    let (acks_after, work) = (random.usize(1..6), ms([0, 3, 100][random.usize(..3)]));
+    let acks_after = random.of("acknowledges after").usize(1..6);
+    let work = ms([0, 3, 100][random.of("work").usize(..3)]);
     let work = work.max(world.plan.work);
     let acks_after = acks_after.max(world.plan.acks_in_a_row);
     Life { world: Arc::clone(world), process, consumer, config, style, acks_after, work }
@@ -158,7 +151,7 @@ pub(crate) async fn drain(world: &Arc<World>) {
     life.style = Style::Next;
     let world_too = Arc::clone(world);
     let drained = life.process.clone().start(async move {
-        world_too.the_collector_meets_an_error(random.u32(..3));
+        world_too.the_collector_meets_an_error(random.of("denied listings").u32(..3));
         let Some(mut term) = life.take_over().await else {
             return world_too
                 .violated(Invariant::Liveness, "the last consumer could not take over");
@@ -181,7 +174,10 @@ pub(crate) async fn drain(world: &Arc<World>) {
 
 impl Life {
     async fn run(self, mut random: Random) {
-        if self.world.plan.processes.misbehaves && self.world.is_unkind() && random.u32(..8) == 0 {
+        if self.world.plan.processes.misbehaves
+            && self.world.is_unkind()
+            && random.of("closes at once").usually(1).u32(..8) == 0
+        {
             self.world.active("closed-while-taking-over");
             let resume = Resume { last: self.world.database().last(), ..Resume::default() };
             let now = self.world.runtime.elapsed();
@@ -240,8 +236,7 @@ impl Life {
                         continue;
                     }
                     world.took_over(self.process.id());
-                    let id = self.process.id();
-                    world.runtime.record(format_args!("{id} {taken:?} after {last:?}"));
+                    self.say(format_args!("{taken:?} after {last:?}"));
                     return Some(term);
                 }
                 Err(error) => error,
@@ -293,7 +288,7 @@ impl Life {
                 }
             }
             let unkind = self.world.is_unkind();
-            match random.u32(..self.world.plan.whims) {
+            match random.of("whim").usually(u64::MAX).u32(..self.world.plan.whims) {
                 0 | 7..=9 => {
                     let _told = self.dropping("flush", random, self.consumer.flush()).await;
                 }
@@ -324,10 +319,14 @@ impl Life {
         future: impl Future<Output = T>,
     ) -> Option<T> {
         let cancels = self.world.plan.processes.cancels;
-        if cancels == 0 || !self.world.is_unkind() || random.u32(..cancels) > 0 {
+        if cancels == 0
+            || !self.world.is_unkind()
+            || random.of("drops a future").usually(1).u32(..cancels) > 0
+        {
             return Some(future.await);
         }
-        let result = self.world.within(ms(random.u64(1..300)), future).await;
+        let after = ms(random.of("drops it after").u64(1..300));
+        let result = self.world.within(after, future).await;
         if result.is_none() {
             self.world.active(match what {
                 "flush" => "dropped-future/flush",
@@ -374,7 +373,7 @@ impl Life {
     /// How long its caller waits when there is nothing. Once all is well nobody is in a hurry.
     fn rest(&self, random: &mut Random) -> Duration {
         let most = if self.world.is_unkind() { 1000 } else { 8000 };
-        ms(random.u64(50..most))
+        ms(random.of("rest").usually(most).u64(50..most))
     }
 
     async fn fetch(&self, descriptor: BatchDescriptor) -> Option<ConsumedBatch> {
@@ -402,6 +401,10 @@ impl Life {
         }
         self.world.violated(Invariant::Liveness, "a batch cannot be fetched");
         None
+    }
+
+    fn say(&self, text: fmt::Arguments<'_>) {
+        self.world.runtime.remark(self.process.id(), Remark::Application, text);
     }
 
     fn is_newest(&self) -> bool {
@@ -481,11 +484,7 @@ impl Life {
     ) -> bool {
         let world = &self.world;
         let sequence = batch.sequence;
-        world.runtime.record(format_args!(
-            "{} got {sequence} {}",
-            self.process.id(),
-            batch.location
-        ));
+        self.say(format_args!("got {sequence} {}", batch.location));
         let now = world.runtime.elapsed();
         world.oracles().handed_out(self.process.id(), &batch, fetched, now);
         term.last = Some(sequence);
@@ -507,7 +506,10 @@ impl Life {
     async fn acknowledge(&self, term: &mut Term, random: &mut Random) {
         let all = std::mem::take(&mut term.to_acknowledge);
         let Some(last) = all.last().copied() else { return };
-        let at_once = if self.world.plan.is_long() { random.u32(..8) == 0 } else { random.bool() };
+        let at_once = match self.world.plan.is_long() {
+            true => random.of("all at once").usually(1).u32(..8) == 0,
+            false => random.of("all at once").bool(),
+        };
         if at_once {
             let told = self.consumer.ack_through(last).await;
             self.acked(last, true, &told);
@@ -525,6 +527,8 @@ impl Life {
     }
 
     fn acked(&self, sequence: u64, through: bool, told: &Result<(), AckError>) {
+        let up_to = if through { "up to " } else { "" };
+        self.say(format_args!("acknowledged {up_to}{sequence}: {told:?}"));
         if !matches!(told, Err(AckError::Ended(_))) {
             self.world.oracles().acked(self.process.id(), sequence, through, told.is_ok());
         }

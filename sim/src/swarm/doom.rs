@@ -40,26 +40,29 @@ impl Doom {
             true => processes.crash_producers,
             false => processes.crash_consumers,
         };
-        let mut is_hit = |rate: u32| rate > 0 && random.u32(..rate) == 0;
-        let fate = if is_hit(crashes) {
+        let mut is_hit = |what, rate: u32| rate > 0 && random.of(what).usually(1).u32(..rate) == 0;
+        let fate = if is_hit("is to crash", crashes) {
             Fate::Crash
-        } else if is_hit(processes.pauses) {
+        } else if is_hit("is to pause", processes.pauses) {
             Fate::Pause(match processes.long_pauses {
-                true => plan.grace + ms(random.u64(100..30_000)),
-                false => ms(random.u64(10..10_000)),
+                true => plan.grace + ms(random.of("for how long").u64(100..30_000)),
+                false => ms(random.of("for how long").u64(10..10_000)),
             })
         } else {
             return None;
         };
-        let when = if random.bool() { When::Sent } else { When::Answered };
-        let of_collector =
-            !is_producer && plan.collects && processes.pauses_collectors && random.u32(..3) > 0;
+        let when = if random.of("when it is sent").bool() { When::Sent } else { When::Answered };
+        let of_collector = !is_producer
+            && plan.collects
+            && processes.pauses_collectors
+            && random.of("of the collector").u32(..3) > 0;
         let most = match (of_collector, processes.crash_loops && fate == Fate::Crash) {
             (true, _) => 6,
             (false, true) => 4,
             (false, false) => 60,
         };
-        Some(Self { fate, when, after: random.u32(..most), of_collector })
+        let after = random.of("at which request").u32(..most);
+        Some(Self { fate, when, after, of_collector })
     }
 
     /// Whether this request is the one.

@@ -73,7 +73,7 @@ impl FaultPlan {
 
     pub(super) fn draw(random: &mut Random, unkind: Duration, theme: Theme) -> Self {
         let mut plan = Self::default();
-        let most = match random.u32(..8) {
+        let most = match random.of("faults").u32(..8) {
             0 => 0,
             1..=3 => 200,
             4..=6 => 600,
@@ -83,17 +83,20 @@ impl FaultPlan {
             return plan;
         }
         for (trouble, kinds) in TABLE {
-            if !one_in(random, 4) {
+            let number = *trouble as u64;
+            if !one_in(random.of_one("trouble", number), 4) {
                 continue;
             }
             for kind in *kinds {
-                if one_in(random, 3) {
+                let which = number << 8 | *kind as u64;
+                if one_in(random.of_one("not for", which), 3) {
                     continue;
                 }
                 let Some(limit) = trouble.limit(theme, *kind) else { continue };
+                let how_often = random.of_one("how often", which).usually(u64::MAX);
                 let chance = match is_of_collector(*kind) {
-                    true => random.u32(1500..=4000),
-                    false => random.u32(1..=most).min(limit),
+                    true => how_often.u32(1500..=4000),
+                    false => how_often.u32(1..=most).min(limit),
                 };
                 let chances = &mut plan.chances[*kind as usize];
                 let before = chances.last().map_or(0, |(until, _)| *until);
@@ -102,15 +105,20 @@ impl FaultPlan {
                 chances.push(((before + chance).min(most), *trouble));
             }
         }
-        plan.false_bytes = if one_in(random, 10) { random.u32(20..=most) } else { 0 };
+        plan.false_bytes = match one_in(random.of("false bytes"), 10) {
+            true => random.of("how many false bytes").usually(u64::MAX).u32(20..=most),
+            false => 0,
+        };
         for spell in Spell::ALL {
-            if !one_in(random, if spell == Spell::BlindProducer { 5 } else { 10 }) {
+            let which = spell as u64;
+            let seldom = if spell == Spell::BlindProducer { 5 } else { 10 };
+            if !one_in(random.of_one("spell", which), seldom) {
                 continue;
             }
-            let from = unkind.mul_f64(random.f64() * 0.9);
+            let from = unkind.mul_f64(random.of_one("spell from", which).f64() * 0.9);
             // Whoever is blind for long gives up what it has.
             let most = if spell == Spell::BlindProducer { 6000 } else { 12_000 };
-            let lasts = ms(random.u64(200..most));
+            let lasts = ms(random.of_one("spell lasts", which).u64(200..most));
             plan.spells.push((spell, from, from + lasts));
         }
         plan

@@ -58,7 +58,8 @@ impl Faults {
         if chances.is_empty() {
             return Verdict::Pass;
         }
-        let drawn = self.random.u32(..DRAWS);
+        let which = u64::from(request.process.number()) << 8 | kind as u64;
+        let drawn = self.random.of_one("fault", which).usually(u64::MAX).u32(..DRAWS);
         let trouble = chances.iter().find(|(until, _)| drawn < *until).map(|(_, it)| *it);
         trouble.map_or(Verdict::Pass, |trouble| self.verdict(world, request, kind, trouble))
     }
@@ -87,7 +88,7 @@ impl Faults {
         let begins = victim.is_none();
         let is_victim = *victim.get_or_insert(request.process) == request.process;
         let verdict = match spell {
-            Spell::Outage => match self.random.u32(..10) {
+            Spell::Outage => match self.random.of("outage").usually(9).u32(..10) {
                 0 => Verdict::DropRequest,
                 1 if request.is_write() => Verdict::ApplyThenLoseReply,
                 2 => Verdict::Throttle,
@@ -103,7 +104,7 @@ impl Faults {
                     return None;
                 }
                 // What it has uploaded may seem old to it before it sees again.
-                if self.random.bool() {
+                if self.random.of("ages").bool() {
                     world.age(request.process);
                 }
                 Verdict::ApplyThenFail(Transient)
@@ -135,8 +136,8 @@ impl Faults {
     ) -> Verdict {
         let random = &mut self.random;
         let mut wait = |usual: u64, rare: u64| {
-            let most = if random.u32(..10) == 0 { rare } else { usual };
-            ms(random.u64(..most))
+            let is_rare = random.of("a long wait").usually(1).u32(..10) == 0;
+            ms(random.of("wait").u64(..if is_rare { rare } else { usual }))
         };
         match trouble {
             Trouble::Drop => Verdict::DropRequest,

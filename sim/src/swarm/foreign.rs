@@ -81,8 +81,8 @@ pub(crate) async fn produce(world: &Arc<World>) {
 
 async fn run(world: &Arc<World>, random: &mut Random) {
     let longest = u64::try_from(world.plan.grace.as_millis()).expect("it is short") * 2;
-    for _ in 0..random.u32(1..8) {
-        world.rest(ms(random.u64(0..3000))).await;
+    for _ in 0..random.of("batches").u32(1..8) {
+        world.rest(ms(random.of("rest").u64(0..3000))).await;
         let now = 1_704_067_200_000
             + u64::try_from(world.runtime.elapsed().as_millis()).expect("it fits");
         let name = ulid(now, u128::from(random.u64(..)));
@@ -94,8 +94,8 @@ async fn run(world: &Arc<World>, random: &mut Random) {
         if !matches!(written, Some(Ok(WriteOutcome::Stored(_)))) {
             continue;
         }
-        if random.u32(..3) == 0 {
-            world.rest(ms(random.u64(0..longest))).await;
+        if random.of("lists late").usually(1).u32(..3) == 0 {
+            world.rest(ms(random.of("how late").u64(0..longest))).await;
         }
         world.exempt(Exemption::ForeignProducers);
         world.active("foreign-producer");

@@ -23,6 +23,7 @@
 //! the core's `producer::attempt`.
 
 mod clocks;
+mod configs;
 mod consumers;
 mod damage;
 mod database;
@@ -41,6 +42,7 @@ mod plan;
 mod producers;
 mod report;
 mod run;
+mod shrink;
 mod signal;
 mod tap;
 mod token;
@@ -56,6 +58,7 @@ pub use invariant::{Invariant, NoSuchInvariant};
 pub use options::{Change, Load, NoSuchLoad, Options};
 pub use report::{Failure, Report};
 pub use run::run;
+pub use shrink::{ShrinkError, Shrunk, Unusual, shrink};
 pub use token::{Token, TokenError};
 
 const fn ms(millis: u64) -> Duration {

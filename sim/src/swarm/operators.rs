@@ -31,7 +31,7 @@ pub(crate) async fn meddle(world: &Arc<World>) {
     }
     let mut random = world.fork("operator");
     let (from, until) = world.plan.operators_come;
-    let when = from + (until - from) * random.f64();
+    let when = from + (until - from) * random.of("comes at").f64();
     while world.is_unkind() && world.progress() < when {
         world.rest(world.plan.unkind.div_f64(200.0).min(secs(60))).await;
     }
@@ -53,12 +53,12 @@ pub(crate) async fn meddle(world: &Arc<World>) {
             }
             Theme::ManifestRolledBack => {
                 world.queue_changes("manifest-rolled-back");
-                world.store.restore(&manifest(), random.usize(1..20));
+                world.store.restore(&manifest(), random.of("rolls back by").usize(1..20));
                 true
             }
             Theme::ManifestReplaced => {
                 world.queue_changes("manifest-replaced-by-another-queue's");
-                replace(world, random.u64(0..40), Epoch(random.u64(0..9)));
+                replace(world, random.of("next").u64(0..40), Epoch(random.of("epoch").u64(0..9)));
                 true
             }
             Theme::Plain
@@ -79,7 +79,7 @@ pub(crate) async fn meddle(world: &Arc<World>) {
 
 /// Writes the manifest again as it is, under another version: as who copies an object onto itself does.
 async fn write_again(world: &Arc<World>, random: &mut Random) {
-    for _ in 0..random.u32(0..12) {
+    for _ in 0..random.of("writes again").u32(0..12) {
         if !world.is_unkind() {
             return;
         }

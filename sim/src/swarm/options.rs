@@ -71,6 +71,8 @@ pub struct Options {
     pub without: BTreeSet<Invariant>,
     /// Decisions that come out otherwise.
     pub changes: Vec<Change>,
+    /// Whether all other decisions come out as they [usually](crate::Random::usually) do, whatever the seed says.
+    pub calm: bool,
     /// Whether lines are kept for people. The hash is the same either way.
     pub keeps_lines: bool,
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::{Jitter, Kind, Latency, Profile};
-use buffer_driver::{CompressionType, ConsumerConfig, ProducerConfig};
 
 use super::fault_plan::{FaultPlan, Spell};
 use super::kinds::Trouble;
@@ -30,7 +29,7 @@ pub(crate) enum Theme {
 
 impl Theme {
     /// Those that are drawn in equal shares of a quarter of all seeds.
-    const MARKED: [Self; 11] = [
+    pub(super) const MARKED: [Self; 11] = [
         Self::ManifestDeleted,
         Self::ManifestRolledBack,
         Self::ManifestReplaced,
@@ -191,69 +190,68 @@ pub(crate) struct Plan {
 }
 
 pub(super) fn one_in(random: &mut Random, n: u32) -> bool {
-    random.u32(..n) == 0
+    random.usually(1).u32(..n) == 0
 }
 
 impl Plan {
+    /// What is usual is a quiet world of one producer and one consumer, in which little is done.
     pub(crate) fn draw(random: &mut Random, load: Load) -> Self {
-        let theme = match one_in(random, 4) {
-            true => Theme::MARKED[random.usize(..Theme::MARKED.len())],
+        let theme = match one_in(random.of("has a theme"), 4) {
+            true => Theme::MARKED[random.of("theme").usize(..Theme::MARKED.len())],
             false => Theme::Plain,
         };
-        let grace = secs(random.u64(20..=40));
+        let grace = secs(random.of("grace period").u64(20..=40));
         let processes = ProcessPlan::draw(random);
         // Long enough for those who wake up past the grace period to find the others still at work.
-        let collects = theme.needs_collector() || !one_in(random, 4);
-        let long = processes.long_pauses || one_in(random, if collects { 2 } else { 8 });
-        let unkind = match long {
-            true => grace * 2 + secs(random.u64(5..40)),
-            false => secs(random.u64(5..40)),
-        };
-        let hurries = one_in(random, 8);
-        let rest = match (hurries, long) {
-            (true, _) => Duration::ZERO,
-            (false, true) => ms(random.u64(1500..5000)),
-            (false, false) => ms([50, 300, 1000, 2000][random.usize(..4)]),
-        };
+        let collects =
+            theme.needs_collector() || random.of("no collector").usually(0).u32(..4) != 0;
+        let long = processes.long_pauses || one_in(random.of("long"), if collects { 2 } else { 8 });
+        let unkind = secs(random.of("unkind time").u64(5..40));
+        let unkind = if long { grace * 2 + unkind } else { unkind };
+        let hurries = one_in(random.of("callers hurry"), 8);
+        let rest = draw_rest(random, hurries, long);
         let plan = Self {
             theme,
             profile: draw_profile(random, theme),
             latency: draw_latency(random, hurries),
-            producers: random.usize(1..=4),
-            consumers: if processes.racing_consumers { random.usize(2..=3) } else { 1 },
+            producers: random.of("producers").usize(1..=4),
+            consumers: match processes.racing_consumers {
+                true => random.of("consumers").usize(2..=3),
+                false => 1,
+            },
             faults: FaultPlan::draw(random, unkind, theme),
             processes,
             clocks: ClockPlan::draw(random),
             unkind,
-            most_requests: if long { random.u64(700..1800) } else { random.u64(300..1200) },
-            rest,
-            // Long entries cost time, and tell little that short ones do not.
-            largest_entry: match random.u32(..32) {
-                0 => 50_000,
-                1..=3 => 2000,
-                4..=10 => 200,
-                _ => 20,
+            most_requests: match long {
+                true => random.of("requests").usually(1799).u64(700..1800),
+                false => random.of("requests").usually(1199).u64(300..1200),
             },
+            rest,
+            largest_entry: draw_largest_entry(random),
             grace,
             collects,
-            gc_interval: ms(random.u64(1000..8000)),
-            consumer_stopped: one_in(random, 16),
+            gc_interval: ms(random.of("gc interval").usually(4000).u64(1000..8000)),
+            consumer_stopped: one_in(random.of("consumer stopped"), 16),
             hurries,
-            foreign_keys: one_in(random, 4),
-            most_listed: random.u64(15..150),
+            foreign_keys: one_in(random.of("foreign keys"), 4),
+            most_listed: random.of("most listed").usually(149).u64(15..150),
             most_entries: 3,
             crowded: false,
             burst: 7,
             whims: 40,
             acks_in_a_row: 1,
             ack_rest: Duration::ZERO,
-            zstd: one_in(random, 10),
-            cpu_delay: ms(random.u64(0..5)),
-            shuffles: one_in(random, 3),
+            zstd: one_in(random.of("zstd"), 10),
+            cpu_delay: ms(random.of("time for work").u64(0..5)),
+            shuffles: one_in(random.of("shuffled tasks"), 3),
             operators_come: (0.2, 0.8),
             work: Duration::ZERO,
-            prefix: if one_in(random, 8) { STRANGE_PREFIX } else { PREFIX },
-            wrong_times: one_in(random, 10),
+            prefix: match one_in(random.of("strange prefix"), 8) {
+                true => STRANGE_PREFIX,
+                false => PREFIX,
+            },
+            wrong_times: one_in(random.of("impossible times"), 10),
         };
         plan.at(load)
     }
@@ -361,51 +359,23 @@ impl Plan {
     pub(crate) fn lateness(&self) -> Duration {
         self.clocks.timers_late * 4 + ms(120)
     }
+}
 
-    /// In milliseconds. Of a crowd, each waits for the swaps of all others.
-    const fn least_delivery_timeout(&self) -> u64 {
-        if self.crowded { 60_000 } else { 4000 }
-    }
+fn draw_rest(random: &mut Random, hurries: bool, long: bool) -> Duration {
+    ms(match (hurries, long) {
+        (true, _) => 0,
+        (false, true) => random.of("long rests").usually(4999).u64(1500..5000),
+        (false, false) => [50, 300, 1000, 2000][random.of("short rests").usually(3).usize(..4)],
+    })
+}
 
-    pub(crate) fn producer(&self, random: &mut Random) -> ProducerConfig {
-        // Three entries of the longest, and what they are made of.
-        let least = self.largest_entry * 4 + 1000;
-        let half_grace = u64::try_from(self.grace.as_millis()).expect("it is short") / 2;
-        ProducerConfig {
-            flush_interval: ms([0, 5, 50, 400][random.usize(..4)]),
-            flush_size_bytes: random.usize(1..least * 2),
-            max_buffered_inputs: random.usize(1..20),
-            max_buffered_bytes: if self.hurries { least } else { least * random.usize(1..10) },
-            max_inflight_batches: random.usize(1..8),
-            delivery_timeout: ms(random.u64(self.least_delivery_timeout()..half_grace)),
-            gc_grace_period: self.grace,
-            request_timeout: ms(random.u64(500..5000)),
-            batch_compression: match self.zstd && random.bool() {
-                true => CompressionType::Zstd,
-                false => CompressionType::None,
-            },
-            data_path_prefix: self.prefix.to_owned(),
-            ..ProducerConfig::default()
-        }
-    }
-
-    pub(crate) fn consumer(&self, random: &mut Random) -> ConsumerConfig {
-        let poll_interval = ms(random.u64(50..500));
-        ConsumerConfig {
-            prefetch_batches: random.usize(1..8),
-            prefetch_bytes: self.largest_entry * random.usize(1..20),
-            dequeue_acks: random.usize(if self.is_long() { 1..3 } else { 1..20 }),
-            dequeue_interval: ms([0, 10, 200, 1000, 60_000][random.usize(..5)]),
-            poll_interval,
-            poll_interval_max: poll_interval * random.u32(2..24),
-            gc_enabled: self.collects,
-            gc_interval: self.gc_interval,
-            gc_grace_period: self.grace,
-            request_timeout: ms(random.u64(500..5000)),
-            retry_timeout: secs(random.u64(2..20)),
-            data_path_prefix: self.prefix.to_owned(),
-            ..ConsumerConfig::default()
-        }
+/// Long entries cost time, and tell little that short ones do not.
+fn draw_largest_entry(random: &mut Random) -> usize {
+    match random.of("entries").usually(31).u32(..32) {
+        0 => 50_000,
+        1..=3 => 2000,
+        4..=10 => 200,
+        _ => 20,
     }
 }
 
@@ -413,7 +383,7 @@ fn draw_profile(random: &mut Random, theme: Theme) -> Profile {
     if theme == Theme::BrokenStore {
         return Profile::BROKEN;
     }
-    let profile = match random.u32(..10) {
+    let profile = match random.of("profile").u32(..10) {
         0..=3 => Profile::S3,
         4 => Profile::S3_EXPRESS,
         5 => Profile::GCS,
@@ -421,43 +391,52 @@ fn draw_profile(random: &mut Random, theme: Theme) -> Profile {
         _ => Profile::LOCAL,
     };
     // Few keys fit on a page, so that listings have several.
-    let most = if random.bool() { 12 } else { 100 };
-    Profile { page_size: random.usize(3..most), ..profile }
+    let most = if random.of("short pages").bool() { 12 } else { 100 };
+    Profile { page_size: random.of("page size").usually(99).usize(3..most), ..profile }
 }
 
 fn draw_latency(random: &mut Random, hurries: bool) -> Latency {
-    let wide = !one_in(random, 4);
+    let wide = random.of("even latency").usually(0).u32(..4) != 0;
     let jitter = Jitter {
-        up_to: ms(random.u64(0..50)),
-        slow_one_in: if wide { random.u32(5..60) } else { 0 },
-        slow_by: ms(random.u64(50..3000)),
+        up_to: ms(random.of("jitter").u64(0..50)),
+        slow_one_in: match wide {
+            true => random.of("slow requests").usually(59).u32(5..60),
+            false => 0,
+        },
+        slow_by: ms(random.of("slow by").u64(50..3000)),
     };
     let slow = if hurries { 5 } else { 1 };
     Latency {
-        read: ms(random.u64(1..40)),
-        write: ms(random.u64(1..60) * slow),
-        bandwidth: one_in(random, 3).then(|| 1 << random.u32(21..28)),
+        read: ms(random.of("read latency").usually(10).u64(1..40)),
+        write: ms(random.of("write latency").usually(20).u64(1..60) * slow),
+        bandwidth: one_in(random.of("bandwidth"), 3)
+            .then(|| 1 << random.of("how much bandwidth").usually(27).u32(21..28)),
         jitter: Some(jitter),
     }
 }
 
 impl ProcessPlan {
     fn draw(random: &mut Random) -> Self {
-        let mut some = |out_of: u32, rate: u32| if one_in(random, out_of) { rate } else { 0 };
-        let (crash_producers, crash_consumers) = (some(2, 2), some(2, 2));
-        let (pauses, cancels) = (some(3, 2), some(2, 10));
+        let mut some = |what, out_of: u32, rate: u32| match one_in(random.of(what), out_of) {
+            true => rate,
+            false => 0,
+        };
+        let crash_producers = some("producers crash", 2, 2);
+        let crash_consumers = some("consumers crash", 2, 2);
+        let pauses = some("pauses", 3, 2);
+        let cancels = some("futures are dropped", 2, 10);
         Self {
             crash_producers,
             crash_consumers,
-            crash_loops: one_in(random, 8),
+            crash_loops: one_in(random.of("crash loops"), 8),
             pauses,
-            long_pauses: pauses > 0 && random.bool(),
-            pauses_collectors: random.bool(),
+            long_pauses: pauses > 0 && random.of("long pauses").bool(),
+            pauses_collectors: random.of("collectors suffer").bool(),
             cancels,
-            misbehaves: one_in(random, 3),
-            racing_consumers: one_in(random, 3),
-            producer_life: secs(random.u64(4..40)),
-            consumer_life: secs(random.u64(4..60)),
+            misbehaves: one_in(random.of("callers misbehave"), 3),
+            racing_consumers: one_in(random.of("consumers race"), 3),
+            producer_life: secs(random.of("producer's life").usually(39).u64(4..40)),
+            consumer_life: secs(random.of("consumer's life").usually(59).u64(4..60)),
         }
     }
 }
@@ -465,14 +444,20 @@ impl ProcessPlan {
 impl ClockPlan {
     fn draw(random: &mut Random) -> Self {
         Self {
-            skews: one_in(random, 3),
-            drifts: one_in(random, 4),
-            jumps_forward: one_in(random, 4),
-            jumps_back: one_in(random, 4),
-            freezes: one_in(random, 6),
-            suspends: one_in(random, 6),
-            timers_early: if one_in(random, 6) { ms(random.u64(1..300)) } else { Duration::ZERO },
-            timers_late: if one_in(random, 4) { ms(random.u64(1..300)) } else { Duration::ZERO },
+            skews: one_in(random.of("skew"), 3),
+            drifts: one_in(random.of("drift"), 4),
+            jumps_forward: one_in(random.of("clocks jump forward"), 4),
+            jumps_back: one_in(random.of("clocks jump back"), 4),
+            freezes: one_in(random.of("clocks freeze"), 6),
+            suspends: one_in(random.of("machines are suspended"), 6),
+            timers_early: match one_in(random.of("early timers"), 6) {
+                true => ms(random.of("how early").u64(1..300)),
+                false => Duration::ZERO,
+            },
+            timers_late: match one_in(random.of("late timers"), 4) {
+                true => ms(random.of("how late").u64(1..300)),
+                false => Duration::ZERO,
+            },
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::event::Remark;
 use crate::{Join, Kind, Process};
 use buffer_driver::{
     CompressionType, DeliveryError, DeliveryFailure, Producer, ProducerConfig, Runtime as _,
@@ -53,7 +54,7 @@ pub(crate) async fn slot(world: &Arc<World>) {
     loop {
         let life = Arc::new(begin(world, &mut random));
         let most = if world.plan.is_crowded() { 1 } else { 3 };
-        let callers: Vec<Join<()>> = (0..random.usize(1..=most))
+        let callers: Vec<Join<()>> = (0..random.of("callers").usize(1..=most))
             .map(|_| {
                 let (life, random) = (Arc::clone(&life), random.fork("caller"));
                 life.clone().process.start(async move { life.call(random).await })
@@ -61,15 +62,17 @@ pub(crate) async fn slot(world: &Arc<World>) {
             .collect();
         let longest = world.plan.processes.producer_life.as_millis();
         let longest = u64::try_from(longest).expect("it is short");
-        let lasts =
-            if world.plan.is_crowded() { world.plan.unkind } else { ms(random.u64(0..longest)) };
+        let lasts = match world.plan.is_crowded() {
+            true => world.plan.unkind,
+            false => ms(random.of("lives for").usually(longest).u64(0..longest)),
+        };
         world.rest(lasts).await;
         life.over.store(true, Relaxed);
         if !world.is_unkind() && !world.is_crashed(life.process.id()) {
             return life.end_well(callers, &mut random).await;
         }
         let crashes = world.plan.processes.crash_producers > 0;
-        match random.u32(..4) {
+        match random.of("ends how").usually(3).u32(..4) {
             _ if world.is_crashed(life.process.id()) => {}
             0 | 1 if crashes => world.crash(&life.process),
             // Dropped without `close`: it delivers in the background.
@@ -83,7 +86,7 @@ pub(crate) async fn slot(world: &Arc<World>) {
             }
         }
         let pause = if world.plan.processes.crash_loops { 200 } else { 3000 };
-        world.rest(ms(random.u64(0..pause))).await;
+        world.rest(ms(random.of("the next comes after").usually(pause).u64(0..pause))).await;
     }
 }
 
@@ -128,18 +131,20 @@ impl Life {
         let rest = self.world.plan.rest;
         let cancels = self.world.plan.processes.cancels;
         while !self.over.load(Relaxed) && self.world.is_unkind() {
-            for _ in 0..random.u32(1..=self.world.plan.burst) {
-                let is_cancelled = cancels > 0 && random.u32(..cancels) == 0;
-                let cancelled = is_cancelled.then(|| ms(random.u64(1..500)));
+            for _ in 0..random.of("burst").u32(1..=self.world.plan.burst) {
+                let is_cancelled =
+                    cancels > 0 && random.of("drops a call").usually(1).u32(..cancels) == 0;
+                let cancelled = is_cancelled.then(|| ms(random.of("drops it after").u64(1..500)));
                 if self.submit(&mut random, cancelled).await.is_err() {
                     return;
                 }
             }
-            if random.u32(..8) == 0 {
+            if random.of("flushes").usually(1).u32(..8) == 0 {
                 // Its failures are those that the watchers tell of.
                 let flush = self.in_time("flush", self.flush());
-                if cancels > 0 && random.u32(..4) == 0 {
-                    let told = self.world.within(ms(random.u64(1..500)), flush).await;
+                if cancels > 0 && random.of("drops a flush").usually(1).u32(..4) == 0 {
+                    let after = ms(random.of("drops it after").u64(1..500));
+                    let told = self.world.within(after, flush).await;
                     if told.is_none() {
                         self.world.active("dropped-future/producer-flush");
                     }
@@ -153,7 +158,7 @@ impl Life {
                 // Callers that never rest still make way for a moment now and then.
                 self.world.rest(ms(1)).await;
             } else {
-                self.world.rest(rest.mul_f64(random.f64())).await;
+                self.world.rest(rest.mul_f64(random.of("rest").f64())).await;
             }
         }
     }
@@ -187,10 +192,11 @@ impl Life {
         let (number, entries, metadata) = {
             let mut oracles = world.oracles();
             let number = oracles.next_submission();
-            let entries = random.u32(1..=world.plan.most_entries);
-            let fillers: Vec<usize> = (0..entries).map(|_| random.usize(..largest)).collect();
+            let entries = random.of("entries").u32(1..=world.plan.most_entries);
+            let fillers: Vec<usize> =
+                (0..entries).map(|_| random.of("length").usize(..largest)).collect();
             let entries = entry::make_all(number, &fillers);
-            let metadata = match random.u32(..3) {
+            let metadata = match random.of("metadata").u32(..3) {
                 0 => Bytes::new(),
                 1 => Bytes::from_static(b"shared by many"),
                 _ => Bytes::copy_from_slice(&number.to_be_bytes()),
@@ -248,7 +254,8 @@ impl Life {
         self.open.fetch_add(1, Relaxed);
         world.oracles().taken(number, order, handle.ingestion_time_ms);
         self.weigh();
-        world.runtime.record(format_args!("{} took {number}", self.process.id()));
+        let (id, text) = (self.process.id(), format_args!("took {number}"));
+        world.runtime.remark(id, Remark::Application, text);
         let life = Arc::clone(self);
         // Nobody waits for this task.
         self.process.spawn(Box::pin(async move {
@@ -266,7 +273,8 @@ impl Life {
 
     fn settled(&self, number: u64, order: u64, taken: Duration, result: Result<(), DeliveryError>) {
         let world = &self.world;
-        world.runtime.record(format_args!("{} settled {number}: {result:?}", self.process.id()));
+        let (id, text) = (self.process.id(), format_args!("settled {number}: {result:?}"));
+        world.runtime.remark(id, Remark::Application, text);
         self.open.fetch_sub(1, Relaxed);
         let now = world.runtime.elapsed();
         let outcome = match &result {

@@ -55,6 +55,29 @@ pub struct Failure {
     pub lines: Vec<String>,
 }
 
+impl Failure {
+    /// Whether the world had no end, or came to stand still.
+    pub(super) fn is_endless(&self) -> bool {
+        self.invariant.is_none() && ENDLESS.iter().any(|start| self.what.starts_with(start))
+    }
+
+    /// Whether the same is wrong: the same invariant, or a panic at the same place.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        if self.invariant.is_some() || other.invariant.is_some() {
+            return self.invariant == other.invariant;
+        }
+        let place = |what: &str| what.rsplit_once(PANIC).map(|(_, place)| place.to_owned());
+        self.is_endless() == other.is_endless() && place(&self.what) == place(&other.what)
+    }
+}
+
+/// How an executor says that a world has no end.
+const ENDLESS: [&str; 2] = ["no end at ", "deadlock at "];
+
+/// What comes before the place of a panic.
+const PANIC: &str = "(a panic at ";
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.invariant {

@@ -167,7 +167,7 @@ impl Tap {
     fn tells_wrong_times(&self) -> bool {
         let wrong = self.world.plan.wrong_times
             && self.world.is_unkind()
-            && self.sent().random.u32(..6) == 0;
+            && self.sent().random.of("impossible time").usually(1).u32(..6) == 0;
         if wrong {
             self.world.active("impossible-time");
         }
@@ -182,7 +182,12 @@ impl Tap {
         }
         let ReadOutcome::Found(object) = outcome else { return };
         let chance = self.world.plan.faults.false_bytes;
-        if chance > 0 && self.world.is_unkind() && self.sent().random.u32(..DRAWS) < chance {
+        let is_drawn = || {
+            let mut sent = self.sent();
+            let which = kind as u64;
+            sent.random.of_one("false bytes", which).usually(u64::MAX).u32(..DRAWS) < chance
+        };
+        if chance > 0 && self.world.is_unkind() && is_drawn() {
             let is_manifest = kind == Kind::ReadManifest;
             let (bytes, fault) = damage::show(&object.bytes, is_manifest, &mut self.sent().random);
             self.world.active(fault);
@@ -369,7 +374,7 @@ impl StoreClient for Tap {
                 self.world.oracles().listed_anew(self.process.id(), term, now);
             }
             if self.tells_wrong_times() {
-                let far_back = self.sent().random.bool();
+                let far_back = self.sent().random.of("far back").bool();
                 for object in &mut page.objects {
                     // That of no object, or one long after the manifest that lists it.
                     let later = |told: UnixMillis| UnixMillis(told.0 + 3_600_000);

@@ -6,14 +6,18 @@ use std::str::FromStr;
 
 use buffer_core::hooks::Bug;
 
-use super::{Change, Failure, Invariant, Load, Options, Report, run};
+use super::run::{self, Watch, Watched};
+use super::{Change, Failure, Invariant, Load, Options, Report};
+use crate::event::Event;
 use crate::{guard, plant};
 
 /// All that decides a run of this build, as one word for people to pass on.
 ///
 /// `b1-short-12345`, and where it applies: `-n` and the invariants that were
 /// not looked at, `-b` and the bug that was planted, `-c` and the decisions
-/// that came out otherwise.
+/// that came out otherwise. A token that begins with `b2` is of a calm run: what
+/// is not listed comes out as it usually does, and the seed decides nothing but
+/// the bits of names. That is what [`shrink`](super::shrink) makes of one that failed.
 ///
 /// ```
 /// use buffer_sim::swarm::{Change, Invariant, Token};
@@ -37,10 +41,15 @@ pub struct Token {
     pub bug: Option<Bug>,
     /// Decisions that come out otherwise.
     pub changes: Vec<Change>,
+    /// Whether all others come out as they usually do.
+    pub calm: bool,
 }
 
 /// Tells tokens from other words, and from tokens of another kind that may come.
 const FORMAT: &str = "b1";
+
+/// The same for calm runs.
+const CALM: &str = "b2";
 
 impl Token {
     /// The usual run of a seed.
@@ -59,22 +68,40 @@ impl Token {
     ///
     /// With a bug, where none can be planted; see [`hooks_are_on`](crate::hooks_are_on).
     pub fn run(&self, keeps_lines: bool) -> Result<Report, Box<Failure>> {
+        self.watch(keeps_lines, Watch::default()).ran
+    }
+
+    /// Repeats the run, and gives what happened in it as well, as far as the first thing that was wrong.
+    ///
+    /// # Panics
+    ///
+    /// As [`Token::run`].
+    pub fn run_with_events(&self) -> (Result<Report, Box<Failure>>, Vec<Event>) {
+        let watched = self.watch(true, Watch { keeps_events: true, ..Watch::default() });
+        (watched.ran, watched.events)
+    }
+
+    pub(super) fn watch(&self, keeps_lines: bool, watch: Watch) -> Watched {
         let options = Options {
             load: self.load,
             without: self.without.clone(),
             changes: self.changes.clone(),
+            calm: self.calm,
             keeps_lines,
         };
         drop(plant::take_reached());
-        let ended =
-            plant::with(self.bug, || guard::catch(&self.to_string(), || run(self.seed, &options)));
+        let ended = plant::with(self.bug, || {
+            guard::catch(&self.to_string(), || run::watch(self.seed, &options, watch))
+        });
         let reached = plant::take_reached();
         match ended {
-            Ok(Ok(report)) => Ok(Report { reached, ..report }),
-            Ok(Err(failure)) => Err(failure),
+            Ok(watched) => {
+                Watched { ran: watched.ran.map(|it| Report { reached, ..it }), ..watched }
+            }
             Err(panic) => {
                 let (seed, what) = (self.seed, panic.to_string());
-                Err(Box::new(Failure { seed, invariant: None, what, lines: Vec::new() }))
+                let failure = Failure { seed, invariant: None, what, lines: Vec::new() };
+                Watched::failed(failure)
             }
         }
     }
@@ -82,7 +109,8 @@ impl Token {
 
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{FORMAT}-{}-{}", self.load, self.seed)?;
+        let format = if self.calm { CALM } else { FORMAT };
+        write!(f, "{format}-{}-{}", self.load, self.seed)?;
         for (number, invariant) in self.without.iter().enumerate() {
             write!(f, "{}{}", if number == 0 { "-n" } else { "." }, invariant.id())?;
         }
@@ -141,13 +169,16 @@ impl FromStr for Token {
     fn from_str(text: &str) -> Result<Self, TokenError> {
         let format = || TokenError::Format(text.to_owned());
         let mut parts = text.split('-');
-        if parts.next() != Some(FORMAT) {
-            return Err(format());
-        }
+        let calm = match parts.next() {
+            Some(FORMAT) => false,
+            Some(CALM) => true,
+            _ => return Err(format()),
+        };
         let (Some(load), Some(seed)) = (parts.next(), parts.next()) else { return Err(format()) };
         let mut token = Self {
             load: load.parse().map_err(|error| part(load, error))?,
             seed: seed.parse().map_err(|_| part(seed, "the seed is a number below 2^64"))?,
+            calm,
             ..Self::default()
         };
         for more in parts {
@@ -180,6 +211,7 @@ mod tests {
                 without: (0..index(g, 4)).map(|_| Invariant::ALL[index(g, 18)]).collect(),
                 bug: bool::arbitrary(g).then(|| Bug::ALL[index(g, Bug::ALL.len())]),
                 changes: Vec::<(u64, u64)>::arbitrary(g).into_iter().map(change).collect(),
+                calm: bool::arbitrary(g),
             }
         }
     }
@@ -218,7 +250,7 @@ mod tests {
     fn errors_say_which_part_and_what_would_be_right() {
         let cases = [
             ("", "no token of this version; they look like b1-short-12345"),
-            ("b2-short-1", "no token of this version"),
+            ("b3-short-1", "no token of this version"),
             ("b1-short", "no token of this version"),
             ("b1-tall-1", "they are short, long and crowd"),
             ("b1-short-x", "\"x\" in the token: the seed is a number"),

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use crate::event::Remark;
 use crate::{
     Jitter, Kind, Latency, Process, ProcessId, Request, Requester, SimRuntime, SimStore, Verdict,
 };
@@ -145,7 +146,8 @@ impl World {
         let mut exemptions = locked(&self.exemptions);
         if !exemptions.contains(&exemption) {
             exemptions.push(exemption);
-            self.runtime.record(format_args!("exempt: {exemption:?}"));
+            let text = format_args!("exempt: {exemption:?}");
+            self.runtime.remark(ProcessId::WORLD, Remark::World, text);
             self.oracles().exempt(exemption);
         }
     }
@@ -172,7 +174,8 @@ impl World {
             return;
         }
         if let Some((invariant, what)) = self.first_violation() {
-            self.runtime.record(format_args!("VIOLATED {invariant}: {what}"));
+            let text = format_args!("VIOLATED {invariant}: {what}");
+            self.runtime.remark(ProcessId::WORLD, Remark::Violation, text);
             self.over.store(true, Relaxed);
             let waker = locked(&self.on_over).take();
             if let Some(waker) = waker {
@@ -517,7 +520,7 @@ impl World {
 
     fn faults_end(&self) {
         self.becomes_kind();
-        self.runtime.record(format_args!("faults end"));
+        self.runtime.remark(ProcessId::WORLD, Remark::World, format_args!("faults end"));
         let jitter = self.plan.latency.jitter.map(|jitter| Jitter { slow_one_in: 0, ..jitter });
         self.store.set_latency(Latency { jitter, ..self.plan.latency });
     }

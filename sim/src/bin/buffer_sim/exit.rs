@@ -45,6 +45,11 @@ impl Ended {
         Self { status: Status::Other(code), message: message.into() }
     }
 
+    /// What there is to say of it.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// An error of a file.
     pub(crate) fn of_file(path: &std::path::Path, error: &io::Error) -> Self {
         Self::failed(format!("{}: {error}", path.display()))

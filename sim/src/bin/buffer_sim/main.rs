@@ -9,9 +9,12 @@ mod exit;
 mod mutate;
 mod numbers;
 mod one;
+mod pictures;
 mod scenario;
 mod seeds;
 mod serve;
+mod shrink;
+mod shrunk_bugs;
 mod sweep;
 mod workers;
 
@@ -35,6 +38,8 @@ enum Command {
     Run(one::RunOptions),
     /// Repeats the run that a token names
     Replay(one::ReplayOptions),
+    /// Looks for less that fails in the same way as a run that failed
+    Shrink(shrink::Options),
     /// Runs the worlds of many seeds, and tells what they met
     Sweep(sweep::Options),
     /// Runs situations that have a name
@@ -62,6 +67,7 @@ fn main() {
     let outcome = match &cli.command {
         Command::Run(options) => one::run(options),
         Command::Replay(options) => one::replay(options),
+        Command::Shrink(options) => shrink::run(options),
         Command::Sweep(options) => sweep::run(options),
         Command::Scenario(options) => scenario::run(options),
         Command::Mutate(options) => mutate::run(options),

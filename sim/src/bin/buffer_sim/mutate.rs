@@ -14,6 +14,7 @@ use clap::Args;
 use crate::exit::{Ended, Outcome, say};
 use crate::numbers::grouped;
 use crate::one::{HOW_TO_BUILD, bug};
+use crate::shrunk_bugs;
 use crate::workers::{cores, run_all};
 
 /// How many seeds a bug gets at the most.
@@ -47,6 +48,9 @@ pub(crate) struct Options {
     /// How many worlds at once [default: one for each core]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
+    /// Shrinks the first failure of each bug, and tells how many decisions are left
+    #[arg(long)]
+    shrink: bool,
 }
 
 /// What becomes of a bug when the oracles that its entry names are off.
@@ -84,6 +88,10 @@ pub(crate) fn run(options: &Options) -> Outcome {
         Some(bug) => vec![bug],
         None => Bug::ALL.to_vec(),
     };
+    if options.shrink {
+        let in_worlds = bugs.into_iter().filter(|bug| !OUTSIDE_OF_WORLDS.contains(bug));
+        return shrunk_bugs::run(&in_worlds.collect::<Vec<_>>(), most, jobs);
+    }
     let width = bugs.iter().map(|bug| bug.name().len()).max().unwrap_or(0);
     say!("{:<width$}  {:>10}  caught by", "bug", "first seed");
     let mut counts = Counts::default();
@@ -148,7 +156,7 @@ fn look_in_scenarios(bug: Bug, why: &'static str) -> Found {
 }
 
 /// The lowest seed that fails, whichever thread finds one first.
-fn first_failure(
+pub(crate) fn first_failure(
     like: &Token,
     seeds: std::ops::Range<u64>,
     jobs: usize,

@@ -12,6 +12,7 @@ use clap::Args;
 
 use crate::exit::{Ended, Outcome, say, story};
 use crate::numbers::{grouped, span};
+use crate::pictures::Pictures;
 use crate::workers::run_one;
 
 /// How to build what a bug needs.
@@ -34,6 +35,8 @@ pub(crate) struct RunOptions {
     /// A bug to plant; `mutate` lists them
     #[arg(long, value_name = "NAME", value_parser = bug)]
     bug: Option<Bug>,
+    #[command(flatten)]
+    pictures: Pictures,
 }
 
 #[derive(Debug, Args)]
@@ -43,6 +46,8 @@ pub(crate) struct ReplayOptions {
     /// Writes what happened, line by line, to a file or to standard output
     #[arg(long, value_name = "FILE|-")]
     trace: Option<PathBuf>,
+    #[command(flatten)]
+    pictures: Pictures,
 }
 
 /// A bug by its name.
@@ -57,19 +62,20 @@ pub(crate) fn run(options: &RunOptions) -> Outcome {
         seed: options.seed,
         without: options.without.iter().copied().collect::<BTreeSet<_>>(),
         bug: options.bug,
-        changes: Vec::new(),
+        ..Token::default()
     };
-    show(&token, options.trace.as_deref())
+    show(&token, options.trace.as_deref(), &options.pictures)
 }
 
 pub(crate) fn replay(options: &ReplayOptions) -> Outcome {
-    show(&options.token, options.trace.as_deref())
+    show(&options.token, options.trace.as_deref(), &options.pictures)
 }
 
-fn show(token: &Token, trace: Option<&Path>) -> Outcome {
+fn show(token: &Token, trace: Option<&Path>, pictures: &Pictures) -> Outcome {
     if token.bug.is_some() && !hooks_are_on() {
         return Err(Ended::usage(HOW_TO_BUILD));
     }
+    pictures.of_run(token)?;
     // A long world has more lines than anybody wants to wait for, unless it fails.
     let ran = run_one(token, trace.is_some() || token.load == Load::Short);
     let lines = match &ran {

@@ -1,12 +1,17 @@
 //! `scenario`: situations that have a name.
 
 use buffer_core::hooks::Bug;
+use buffer_sim::chart::Chart;
 use buffer_sim::hooks_are_on;
 use buffer_sim::scenarios::Scenario;
 use clap::Args;
 
 use crate::exit::{Ended, Outcome, say};
 use crate::one::{HOW_TO_BUILD, bug};
+use crate::pictures::Pictures;
+
+/// How many worlds of one scenario are drawn.
+const SHOWN: usize = 3;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -25,6 +30,8 @@ pub(crate) struct Options {
     /// Runs them with this bug planted
     #[arg(long, value_name = "NAME", value_parser = bug, conflicts_with_all = ["list", "planted"])]
     bug: Option<Bug>,
+    #[command(flatten)]
+    pictures: Pictures,
 }
 
 pub(crate) fn run(options: &Options) -> Outcome {
@@ -46,6 +53,15 @@ pub(crate) fn run(options: &Options) -> Outcome {
         }
         found
     };
+    if options.pictures.are_wanted() {
+        let [scenario] = scenarios[..] else {
+            return Err(Ended::usage("a picture is of one scenario, by its name"));
+        };
+        if options.planted {
+            return Err(Ended::usage("a picture is of one run: name the bug with --bug"));
+        }
+        draw(scenario, options.bug, &options.pictures)?;
+    }
     let wrong: usize = scenarios
         .iter()
         .map(|it| if options.planted { planted(it) } else { plain(it, options.bug) })
@@ -97,6 +113,31 @@ fn plain(scenario: &Scenario, bug: Option<Bug>) -> usize {
             1
         }
     }
+}
+
+/// Draws what happened in the worlds of one: in the last, if it failed, and else in the first few.
+fn draw(scenario: &Scenario, bug: Option<Bug>, pictures: &Pictures) -> Outcome {
+    let (ran, worlds) = scenario.run_with_events(bug);
+    let count = worlds.len();
+    let shown = if ran.is_err() { count.saturating_sub(1)..count } else { 0..count.min(SHOWN) };
+    let chart = |(number, events)| {
+        let title = match count {
+            1 => scenario.name.to_owned(),
+            _ => format!("{}, world {} of {count}", scenario.name, number + 1),
+        };
+        let chart = Chart::new(title, events).with_note(scenario.about);
+        match &ran {
+            Ok(_) => chart,
+            Err(failed) => chart.with_note(failed.what.clone()),
+        }
+    };
+    let worlds = worlds.into_iter().enumerate();
+    let charts: Vec<Chart> = worlds.filter(|(it, _)| shown.contains(it)).map(chart).collect();
+    if charts.iter().all(Chart::is_empty) {
+        let why = "nothing happens in a simulated store on the thread of this scenario";
+        return Err(Ended::failed(format!("{}: {why}", scenario.name)));
+    }
+    pictures.draw(&charts)
 }
 
 /// Runs one with each of its bugs.

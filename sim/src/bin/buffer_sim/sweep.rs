@@ -18,9 +18,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::exit::{Ended, Outcome, headline, say, story};
 use crate::numbers::grouped;
 use crate::seeds::Seeds;
+use crate::shrink;
 use crate::workers::{cores, run_all, with_lines};
 use summary::Summary;
 use tally::Tally;
+
+/// How many rows of a picture are shown.
+const SHOWN: usize = 30;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -45,6 +49,9 @@ pub(crate) struct Options {
     /// Writes the summary to a file as well
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Leaves the first failure as it is, and looks for nothing smaller
+    #[arg(long)]
+    no_shrink: bool,
 }
 
 /// Seeds in a row, until the last one, the time or the failures say that it is enough.
@@ -97,7 +104,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
             .map_err(|error| Ended::failed(format!("cannot write the summary: {error}")))?;
         fs::write(path, text + "\n").map_err(|error| Ended::of_file(path, &error))?;
     }
-    judge(&tally, failures)
+    judge(&tally, failures, !options.no_shrink)
 }
 
 fn go_through(
@@ -140,10 +147,18 @@ fn go_through(
     (tally, failures)
 }
 
-fn judge(tally: &Tally, failures: Vec<(Token, Box<Failure>)>) -> Outcome {
+fn judge(tally: &Tally, failures: Vec<(Token, Box<Failure>)>, shrinks: bool) -> Outcome {
     let count = failures.len();
     let Some((token, failure)) = failures.into_iter().next() else { return Ok(()) };
     let failure = with_lines(&token, &failure);
     let tokens = format!("{count} of {} worlds failed; the first:", grouped(tally.seeds));
-    Err(Ended::broken(format!("{tokens}\n\n{}", story(&token, &failure))))
+    let story = story(&token, &failure);
+    if !shrinks {
+        return Err(Ended::broken(format!("{tokens}\n\n{story}")));
+    }
+    let began = Instant::now();
+    let less = shrink::watched(&token, shrink::PATIENCE)
+        .and_then(|shrunk| shrink::told(&shrunk, began.elapsed(), SHOWN));
+    let less = less.unwrap_or_else(|why| format!("not shrunk: {}", why.message()));
+    Err(Ended::broken(format!("{tokens}\n\n{story}\n\nless that fails in the same way:\n\n{less}")))
 }

@@ -18,7 +18,7 @@ pub(crate) fn cores() -> usize {
 
 /// How long a world may take, in real time. The budgets of time and steps end it long before,
 /// unless one single step goes round without end.
-const fn patience(load: Load) -> Duration {
+pub(crate) const fn patience(load: Load) -> Duration {
     match load {
         Load::Short => Duration::from_secs(60),
         Load::Crowd => Duration::from_secs(15 * 60),
