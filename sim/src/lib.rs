@@ -57,6 +57,9 @@ pub mod swarm;
 mod timer;
 mod trace;
 
+pub use buffer_core;
+pub use buffer_driver;
+pub use bytes;
 pub use clock::SimClock;
 pub use decisions::{Decision, Random};
 pub use plant::hooks_are_on;
