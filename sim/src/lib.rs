@@ -1,5 +1,14 @@
 //! Deterministic simulation of opendata-buffer: virtual time, a scripted store, one seed.
 //!
+//! | you want | |
+//! |---|---|
+//! | to prove **your own consumer and database** exactly-once, in a test | [`kit`]: begin there; ten minutes |
+//! | your code over `object_store` on the simulated store | [`SimStore`], with the feature `object-store` |
+//! | to write one situation out by hand | [`kit::World`], or the parts below |
+//! | to see what is done to the buffer itself | [`swarm`] and [`scenarios`], and `cargo sim` |
+//!
+//! # The parts
+//!
 //! A [`SimRuntime`] is a world of its own. Nothing in it sleeps, and it has
 //! one thread: when no task can go on, virtual time moves to the next timer. A
 //! [`Process`] is a part of the world that has a wall clock of its own and can
@@ -46,6 +55,7 @@ mod clock;
 mod decisions;
 mod executor;
 mod guard;
+pub mod kit;
 mod oneshot;
 mod plant;
 mod process;
