@@ -1,5 +1,14 @@
 //! Deterministic simulation of opendata-buffer: virtual time, a scripted store, one seed.
 //!
+//! | you want | |
+//! |---|---|
+//! | to prove **your own consumer and database** exactly-once, in a test | [`kit`]: begin there; ten minutes |
+//! | your code over `object_store` on the simulated store | [`SimStore`], with the feature `object-store` |
+//! | to write one situation out by hand | [`kit::World`], or the parts below |
+//! | to see what is done to the buffer itself | [`swarm`] and [`scenarios`], and `cargo sim` |
+//!
+//! # The parts
+//!
 //! A [`SimRuntime`] is a world of its own. Nothing in it sleeps, and it has
 //! one thread: when no task can go on, virtual time moves to the next timer. A
 //! [`Process`] is a part of the world that has a wall clock of its own and can
@@ -52,6 +61,7 @@ pub mod event;
 mod executor;
 pub mod exhaustive;
 mod guard;
+pub mod kit;
 mod oneshot;
 mod plant;
 mod process;
@@ -63,6 +73,9 @@ pub mod swarm;
 mod timer;
 mod trace;
 
+pub use buffer_core;
+pub use buffer_driver;
+pub use bytes;
 pub use clock::SimClock;
 pub use decisions::{Decision, Place, Random};
 pub use plant::hooks_are_on;

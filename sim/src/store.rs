@@ -2,6 +2,8 @@
 
 mod active;
 mod applied;
+#[cfg(feature = "object-store")]
+mod client;
 mod counts;
 mod flight;
 mod latency;
@@ -52,6 +54,9 @@ use shop::Shop;
 /// A request is sent when its future is first polled. From there on the store
 /// works on it by itself: a caller that goes away, or crashes, changes nothing.
 /// Clones are handles of the same store.
+///
+/// It is a [`Store`] of the driver and, with the feature `object-store`, an `ObjectStore` as well. Where both traits are
+/// imported, `list` and `delete` have to say whose they are: `Store::list(&store, ...)`.
 ///
 /// ```
 /// use buffer_core::Location;
@@ -242,6 +247,42 @@ impl SimStore {
         }
     }
 
+    /// Writes a whole object, whatever is there: what a database may do, and a queue never does.
+    ///
+    /// A request like any other: it takes its time, and a rule may decide what becomes of it. It ends
+    /// with a conflict only if a rule says so.
+    ///
+    /// ```
+    /// use buffer_core::Location;
+    /// use buffer_sim::{Profile, SimRuntime, SimStore};
+    ///
+    /// let runtime = SimRuntime::new(1);
+    /// let store = SimStore::new(&runtime, Profile::S3);
+    /// let location = Location::new("database/table");
+    /// for contents in ["first", "second"] {
+    ///     let written = store.overwrite(&location, vec![contents.into()]);
+    ///     runtime.block_on(written).expect("nothing is wrong");
+    /// }
+    /// assert_eq!(store.object(&location).expect("it is there").bytes, "second");
+    /// ```
+    pub fn overwrite(
+        &self,
+        location: &Location,
+        payload: Rope,
+    ) -> BoxFuture<'_, Result<WriteOutcome, StoreFailure>> {
+        self.send_write(location, payload, None)
+    }
+
+    fn send_write(
+        &self,
+        location: &Location,
+        payload: Rope,
+        condition: Option<Condition>,
+    ) -> BoxFuture<'_, Result<WriteOutcome, StoreFailure>> {
+        let operation = Operation::Write { condition, bytes: rope_len(&payload) };
+        self.ask(location.clone(), operation, payload)
+    }
+
     fn ask<R: flight::Reply + 'static>(
         &self,
         location: Location,
@@ -279,8 +320,7 @@ impl Store for SimStore {
         payload: Rope,
         condition: Condition,
     ) -> BoxFuture<'_, Result<WriteOutcome, StoreFailure>> {
-        let operation = Operation::Write { condition, bytes: rope_len(&payload) };
-        self.ask(location.clone(), operation, payload)
+        self.send_write(location, payload, Some(condition))
     }
 
     fn read(

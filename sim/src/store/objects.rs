@@ -96,7 +96,7 @@ impl Objects {
         after: Option<&Location>,
         at: Option<Duration>,
     ) -> impl Iterator<Item = (&'a Location, &'a Object)> + use<'a> {
-        let prefix = format!("{prefix}/");
+        let prefix = below(prefix);
         let first = Location::new(prefix.as_str());
         let start = match after {
             Some(after) if *after >= first => Bound::Excluded(after.clone()),
@@ -120,7 +120,7 @@ impl Objects {
         after: Option<&Location>,
         at: Option<Duration>,
     ) -> impl Iterator<Item = (&'a Location, &'a Object)> + use<'a> {
-        let prefix = format!("{prefix}/");
+        let prefix = below(prefix);
         let after = after.map(|after| (rank(after), after.clone()));
         let first = after.as_ref().map_or(0, |(rank, _)| (rank >> 56) as u8 ^ salt);
         (first..=u8::MAX)
@@ -178,14 +178,15 @@ impl Objects {
         Some((location, self.past(location, 1)?))
     }
 
-    pub(super) fn meets(&self, location: &Location, condition: &Condition) -> bool {
-        if !self.profile.honours_conditions {
+    /// Whether a write on this condition may be; without one it always may.
+    pub(super) fn meets(&self, location: &Location, condition: Option<&Condition>) -> bool {
+        let Some(condition) = condition.filter(|_| self.profile.honours_conditions) else {
             return true;
-        }
+        };
         let current = self.get(location);
         match condition {
             Condition::Absent => current.is_none(),
-            Condition::Version(version) => current.is_some_and(|now| now.version == *version),
+            Condition::Version(version) => current.is_some_and(|now| names(version, &now.version)),
         }
     }
 
@@ -264,6 +265,18 @@ impl Key {
             self.states.pop_front();
         }
     }
+}
+
+/// Whether what a caller gives as a version is this one: a client may know only the ETag, or only the generation.
+fn names(given: &Version, version: &Version) -> bool {
+    let fits = |given: &Option<Arc<str>>, own: &Option<Arc<str>>| given.is_none() || given == own;
+    let is_given = given.e_tag.is_some() || given.generation.is_some();
+    is_given && fits(&given.e_tag, &version.e_tag) && fits(&given.generation, &version.generation)
+}
+
+/// What the keys below a prefix begin with; all keys lie below the empty one.
+fn below(prefix: &Location) -> String {
+    if prefix.as_str().is_empty() { String::new() } else { format!("{prefix}/") }
 }
 
 fn rank(location: &Location) -> u64 {

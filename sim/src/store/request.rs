@@ -27,8 +27,8 @@ pub struct Request {
 pub enum Operation {
     /// To write an object.
     Write {
-        /// What must hold.
-        condition: Condition,
+        /// What must hold; `None` writes over whatever is there, as no queue ever does.
+        condition: Option<Condition>,
         /// How many bytes there are.
         bytes: usize,
     },
@@ -140,10 +140,11 @@ impl fmt::Display for Words<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Request { location, operation, .. } = self.0;
         match operation {
-            Operation::Write { condition: Condition::Absent, bytes } => {
+            Operation::Write { condition: None, bytes } => write!(f, "write {location} {bytes}"),
+            Operation::Write { condition: Some(Condition::Absent), bytes } => {
                 write!(f, "write {location} {bytes} if absent")
             }
-            Operation::Write { condition: Condition::Version(version), bytes } => {
+            Operation::Write { condition: Some(Condition::Version(version)), bytes } => {
                 write!(f, "write {location} {bytes} if {}", Short(version))
             }
             Operation::Read { unless: None } => write!(f, "read {location}"),

@@ -99,7 +99,7 @@ impl<'a> Shop<'a> {
                 let Operation::Write { condition, .. } = &request.operation else {
                     unreachable!("only writes are served here")
                 };
-                let is_false = self.objects.meets(&request.location, condition);
+                let is_false = self.objects.meets(&request.location, condition.as_ref());
                 (Some(Ok(WriteOutcome::Conflict)), is_false)
             }
             Verdict::ApplyLate { reply, .. } => (Some(Err(failure(reply, request))), true),
@@ -137,7 +137,7 @@ impl<'a> Shop<'a> {
                 "too many writes to this key",
             ));
         }
-        if !self.objects.meets(location, condition) {
+        if !self.objects.meets(location, condition.as_ref()) {
             return Ok(WriteOutcome::Conflict);
         }
         let bytes = match &payload[..] {

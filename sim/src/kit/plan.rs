@@ -1,0 +1,275 @@
+//! What goes wrong in a world, in a form that can be made smaller.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use buffer_core::StoreErrorKind;
+
+use super::settings::Settings;
+use crate::decisions::Random;
+use crate::{Operation, Request, Verdict};
+
+/// What is sent through one world, and what goes wrong in it.
+///
+/// Everything else, such as how long producers rest, follows from the seed. A plan is written as
+/// one line, and read from one:
+///
+/// ```
+/// use buffer_sim::kit::{End, Plan};
+///
+/// let plan: Plan = "entries=3 crash@12 pause@40+2000 skew=-60000 lost@7".parse()?;
+/// assert_eq!((plan.entries, plan.lives.len(), plan.faults.len()), (3, 2, 1));
+/// assert_eq!(plan.lives[0].end, End::Crash { step: 12 });
+/// assert_eq!(plan.lives[1].skew_millis, -60_000);
+/// assert_eq!(plan.to_string(), "entries=3 crash@12 pause@40+2000 skew=-60000 lost@7");
+/// # Ok::<(), buffer_sim::kit::PlanError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// How many entries are submitted.
+    pub entries: u64,
+    /// The lives of your consumer that end badly, one after the other. The life after the last of them is let be.
+    pub lives: Vec<Life>,
+    /// What becomes of requests.
+    pub faults: Vec<Fault>,
+}
+
+/// One life of your consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// How it ends.
+    pub end: End,
+    /// By how many milliseconds its wall clock is wrong.
+    pub skew_millis: i64,
+}
+
+/// How a life ends. Its steps are counted from one: each time one of its tasks goes on is a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It crashes instead of taking this step.
+    Crash {
+        /// Which step.
+        step: u64,
+    },
+    /// It stops before this step, so that another life begins, and goes on later beside that.
+    Pause {
+        /// Which step.
+        step: u64,
+        /// For how long it stops.
+        millis: u64,
+    },
+}
+
+/// What becomes of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Which request to the store, counted from one over all who send some.
+    pub request: u64,
+    /// What becomes of it.
+    pub kind: FaultKind,
+}
+
+macro_rules! fault_kinds {
+    ($($(#[$docs:meta])* $kind:ident = $name:literal,)*) => {
+        /// What may become of a request.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum FaultKind {
+            $($(#[$docs])* $kind,)*
+        }
+
+        impl FaultKind {
+            const ALL: &'static [Self] = &[$(Self::$kind,)*];
+
+            const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)*
+                }
+            }
+        }
+    };
+}
+
+fault_kinds! {
+    /// It fails, and had no effect.
+    Fails = "fail",
+    /// It takes effect and is answered with an error.
+    ReplyLost = "lost",
+    /// It is answered with a time-out, and takes effect three seconds later.
+    Late = "late",
+    /// It takes two seconds longer.
+    Slow = "slow",
+    /// The store asks for fewer requests; there was no effect.
+    Throttled = "throttle",
+}
+
+impl FaultKind {
+    pub(super) fn verdict(self, request: &Request) -> Verdict {
+        let changes = match request.operation {
+            Operation::Write { .. } | Operation::Delete { .. } => true,
+            Operation::Read { .. } | Operation::List { .. } => false,
+        };
+        let transient = StoreErrorKind::Transient;
+        match self {
+            Self::Fails => Verdict::Fail(transient),
+            Self::ReplyLost if changes => Verdict::ApplyThenFail(transient),
+            Self::ReplyLost => Verdict::Fail(transient),
+            Self::Late if changes => {
+                Verdict::ApplyLate { reply: StoreErrorKind::TimedOut, after: LATE }
+            }
+            Self::Late => Verdict::Fail(StoreErrorKind::TimedOut),
+            Self::Slow => Verdict::Delay(Duration::from_secs(2)),
+            Self::Throttled => Verdict::Throttle,
+        }
+    }
+}
+
+/// How long after its answer a late request takes effect.
+pub(super) const LATE: Duration = Duration::from_secs(3);
+
+impl Plan {
+    /// A plan in which so much is sent and nothing goes wrong.
+    #[must_use]
+    pub const fn calm(entries: u64) -> Self {
+        Self { entries, lives: Vec::new(), faults: Vec::new() }
+    }
+
+    pub(super) fn draw(random: &mut Random, settings: &Settings) -> Self {
+        let entries = random.u64(1..=settings.most_entries.max(1));
+        let lives = random.u32(..=settings.most_lives);
+        let lives = (0..lives).map(|_| Life::draw(random, settings)).collect();
+        let faults = random.u32(..=settings.most_faults);
+        let faults = (0..faults).map(|_| Fault::draw(random)).collect();
+        Self { entries, lives, faults }
+    }
+}
+
+impl Life {
+    fn draw(random: &mut Random, settings: &Settings) -> Self {
+        // Most code has its dangerous moments early in a life, some has them late.
+        let within = [20, 60, 200, 600][random.usize(..4)];
+        let step = random.u64(1..=within);
+        let (pauses, millis) = (random.u32(..4) == 0, random.u64(1..=60_000));
+        let end = if pauses && settings.pauses {
+            End::Pause { step, millis }
+        } else {
+            End::Crash { step }
+        };
+        let (skews, by, back) = (random.u32(..4) == 0, random.u32(..=600_000), random.bool());
+        let skew_millis = match (skews && settings.skews, back) {
+            (false, _) => 0,
+            (true, false) => i64::from(by),
+            (true, true) => -i64::from(by),
+        };
+        Self { end, skew_millis }
+    }
+}
+
+impl Fault {
+    fn draw(random: &mut Random) -> Self {
+        let request = random.u64(1..=150);
+        let kind = FaultKind::ALL[random.usize(..FaultKind::ALL.len())];
+        Self { request, kind }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "entries={}", self.entries)?;
+        for Life { end, skew_millis } in &self.lives {
+            match end {
+                End::Crash { step } => write!(f, " crash@{step}")?,
+                End::Pause { step, millis } => write!(f, " pause@{step}+{millis}")?,
+            }
+            if *skew_millis != 0 {
+                write!(f, " skew={skew_millis}")?;
+            }
+        }
+        for Fault { request, kind } in &self.faults {
+            write!(f, " {}@{request}", kind.name())?;
+        }
+        Ok(())
+    }
+}
+
+/// A line that is no plan.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{word:?} is no part of a plan: it is written as `entries=3 crash@12 pause@40+2000 skew=-60000 fail@5`, \
+     with `skew` after the crash or pause of its life, and with fail, lost, late, slow or throttle for a request"
+)]
+pub struct PlanError {
+    /// The part that was not understood.
+    pub word: String,
+}
+
+impl FromStr for Plan {
+    type Err = PlanError;
+
+    fn from_str(line: &str) -> Result<Self, PlanError> {
+        let mut plan = Self::calm(0);
+        for word in line.split_whitespace() {
+            plan.add(word).ok_or_else(|| PlanError { word: word.to_owned() })?;
+        }
+        if plan.entries == 0 { Err(PlanError { word: line.to_owned() }) } else { Ok(plan) }
+    }
+}
+
+impl Plan {
+    fn add(&mut self, word: &str) -> Option<()> {
+        if let Some((name, value)) = word.split_once('=') {
+            match name {
+                "entries" => self.entries = value.parse().ok()?,
+                "skew" => self.lives.last_mut()?.skew_millis = value.parse().ok()?,
+                _ => return None,
+            }
+            return Some(());
+        }
+        let (name, place) = word.split_once('@')?;
+        let end = match name {
+            "crash" => End::Crash { step: place.parse().ok()? },
+            "pause" => {
+                let (step, millis) = place.split_once('+')?;
+                End::Pause { step: step.parse().ok()?, millis: millis.parse().ok()? }
+            }
+            _ => {
+                let kind = *FaultKind::ALL.iter().find(|kind| kind.name() == name)?;
+                self.faults.push(Fault { request: place.parse().ok()?, kind });
+                return Some(());
+            }
+        };
+        self.lives.push(Life { end, skew_millis: 0 });
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SimRuntime;
+
+    #[test]
+    fn a_plan_is_read_as_it_was_written() {
+        let settings = Settings::default();
+        for seed in 0..200 {
+            let plan = Plan::draw(&mut SimRuntime::new(seed).random("plan"), &settings);
+            assert_eq!(plan.to_string().parse(), Ok(plan));
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_no_plan_is_refused_by_the_word() {
+        for (line, word) in [
+            ("entries=2 crash", "crash"),
+            ("entries=2 skew=5", "skew=5"),
+            ("entries=2 pause@3", "pause@3"),
+            ("entries=2 burn@3", "burn@3"),
+            ("entries=two", "entries=two"),
+            ("crash@3", "crash@3"),
+            ("", ""),
+        ] {
+            let error = line.parse::<Plan>().expect_err("it is none");
+            assert_eq!(error.word, word);
+        }
+    }
+}

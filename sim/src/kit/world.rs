@@ -1,0 +1,106 @@
+//! A world for an embedder's database.
+
+use std::fmt;
+
+use super::log::Log;
+use super::node::Node;
+use super::settings::Settings;
+use crate::{Random, SimOptions, SimRuntime, SimStore};
+
+/// A world of one seed: virtual time and a store with a queue in it.
+///
+/// [`check`](super::check) makes one for every plan and gives it to you, so that you can set up what is
+/// to survive crashes. You can make one by yourself as well, for a situation that you write out:
+///
+/// ```
+/// use std::time::Duration;
+/// use buffer_sim::kit::{Settings, World};
+/// use buffer_sim::Verdict;
+///
+/// let world = World::new(7, &Settings::default());
+/// let producer = world.node("producer").producer(&Default::default())?;
+/// let _slow = world.store().fault(|request| match request.number {
+///     2 => Verdict::Delay(Duration::from_secs(3)),
+///     _ => Verdict::Pass,
+/// });
+/// world.runtime().block_on(async {
+///     producer.produce(vec!["one".into()], "".into()).await?.watcher.await_durable().await?;
+///     Ok::<_, Box<dyn std::error::Error>>(())
+/// })?;
+/// assert!(world.runtime().elapsed() > Duration::from_secs(3));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct World {
+    runtime: SimRuntime,
+    store: SimStore,
+    log: Log,
+}
+
+impl World {
+    /// A world of this seed, with a store as the settings say.
+    #[must_use]
+    pub fn new(seed: u64, settings: &Settings) -> Self {
+        Self::with_lines(seed, settings, true)
+    }
+
+    pub(super) fn with_lines(seed: u64, settings: &Settings, keeps_lines: bool) -> Self {
+        let options = SimOptions {
+            shuffles: true,
+            keeps_lines,
+            // Longer than what the kit waits for in all: who is late is to be told so, and not to panic.
+            time_budget: settings.time_limit * 4,
+            step_budget: 1_000_000,
+            ..SimOptions::default()
+        };
+        let runtime = SimRuntime::with_options(seed, options);
+        let store = SimStore::new(&runtime, settings.profile);
+        store.set_latency(settings.latency);
+        store.set_keeps_log(false);
+        let log = Log::new(&runtime);
+        Self { runtime, store, log }
+    }
+
+    /// Its time and its tasks.
+    #[must_use]
+    pub fn runtime(&self) -> &SimRuntime {
+        &self.runtime
+    }
+
+    /// Its store, in which the queue is.
+    #[must_use]
+    pub fn store(&self) -> &SimStore {
+        &self.store
+    }
+
+    /// A process of its own in which nothing happens by itself: crash, pause and skew it as you like.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Node {
+        self.numbered_node(name, 1)
+    }
+
+    pub(super) fn numbered_node(&self, name: &str, number: u32) -> Node {
+        Node::new(&self.runtime, &self.store, &self.log, name, number)
+    }
+
+    /// A source of random choices for one purpose.
+    #[must_use]
+    pub fn random(&self, purpose: &str) -> Random {
+        self.runtime.random(purpose)
+    }
+
+    /// Adds a line to what is told of a world that fails.
+    pub fn record(&self, line: fmt::Arguments<'_>) {
+        self.log.add(line);
+    }
+
+    pub(super) fn log(&self) -> &Log {
+        &self.log
+    }
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("World").field(&self.runtime).finish()
+    }
+}
