@@ -29,10 +29,11 @@ fn a_take_over_and_a_lost_answer() {
     assert!(states > 10_000, "{states}");
 }
 
-/// Who works beside others sees no less.
+/// Who works beside others sees no less. Without time: of two states that differ in nothing else, it would depend
+/// on who comes first from which of them the search goes on.
 #[test]
 fn two_threads_see_what_one_sees() {
-    let limits = Limits { producers: 1, take_overs: 1, ticks: 3, ..NOTHING_WRONG };
+    let limits = Limits { producers: 1, take_overs: 1, faults: 1, ticks: 0, ..NOTHING_WRONG };
     let (one, _) = see_to_the_end(limits, 1);
     let (two, _) = see_to_the_end(limits, 2);
     assert_eq!(one, two);
