@@ -12,10 +12,10 @@ table! {
         TimeoutTakenForFailure => ("I4", "a swap that timed out is told as not delivered, and lands"),
         TimeoutTakenForSuccess => ("I1+I4+I2", "a swap that timed out is told as durable"),
         SettledBeforeSwap => ("I1+I4+I2+I13", "batches are told durable when their swap is sent"),
-        OnlyFirstOfGroupLookedFor => ("I5", "of a group that was swapped together only the first is looked for"),
+        OnlyFirstOfGroupLookedFor => ("I5+I4", "of a group that was swapped together only the first is looked for"),
         JudgeOffByOne => ("I10+I4", "case 3 is believed one place too far: a dequeued swap counts as one that did not happen"),
         MayStillTakenAsDidNot => ("I1+I4+I5+I2", "a swap that may still land is taken for one that did not happen"),
-        ReuploadInCase2 => ("I10+I5", "a batch whose swap may still land is uploaded and listed under a new name"),
+        ReuploadInCase2 => ("I10+I5+I4", "a batch whose swap may still land is uploaded and listed under a new name"),
         ReuploadInCase4 => ("I10+I5+I4", "a batch of which version 1 cannot tell is uploaded and listed under a new name"),
         FailedSaidInCase2 => ("I4", "a batch that is given up while its swap may still land is told as not delivered"),
         // The producer: what is swapped, and when.
@@ -48,7 +48,7 @@ table! {
         MissingManifestTakenForUnchanged => ("I6", "a consumer takes a manifest that is gone for one without news"),
         EpochAdoptedAfterUnknown => ("I9+I10+I6+I14+I2+I13", "an epoch counts as ours although its swap was not answered with success"),
         DequeueWithoutEpochCheck => ("I9+I6+I2+I13+I14", "a consumer goes on dequeuing under the epoch of another"),
-        ZombieDequeue => ("I9+I6+I8+I12+I14+I2+I13+I11+I10+I4", "a fenced consumer puts its own old contents onto the version that it finds"),
+        ZombieDequeue => ("I9+I6+I8+I12+I14+I2+I13+I11+I10+I4+I5", "a fenced consumer puts its own old contents onto the version that it finds"),
         StoredNotDequeued => ("I14", "a consumer that resumes leaves what its caller has stored in the manifest"),
         ResumeAtStored => ("I5+I10", "a consumer resumes at the stored sequence in place of after it"),
         // The consumer: acknowledgements.
