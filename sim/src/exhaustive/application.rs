@@ -37,6 +37,15 @@ pub(super) struct Application {
     listed: BTreeMap<Sequence, (Content, Location)>,
     /// What was listed twice under one name: format version 1 allows that, see case 4 of the producer.
     again: BTreeSet<Location>,
+    /// Which consumer raised the epoch to what it is.
+    owner: Option<usize>,
+}
+
+/// Who swapped the manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    Producer,
+    Consumer(usize),
 }
 
 impl Application {
@@ -81,7 +90,7 @@ impl Application {
         let stored: BTreeSet<Content> = self.database.stored.iter().map(|it| it.0).collect();
         let mut lost = passed.filter(|content| !stored.contains(content));
         if let Some(lost) = lost.next() {
-            return Err(("I1", format!("{lost} is passed over for {content}")));
+            return Err(("I2", format!("{lost} is passed over for {content}")));
         }
         self.database.last = Some(sequence);
         self.database.stored.push((content, location.clone(), epoch.0));
@@ -118,17 +127,12 @@ impl Application {
         before: &Manifest,
         after: &Manifest,
         objects: &Objects,
-        by_consumer: bool,
+        by: By,
     ) -> Result<(), Broken> {
         if let Err(error) = after.check_follows(before) {
             return Err(("I6", error.to_string()));
         }
-        if !by_consumer
-            && (after.epoch() != before.epoch()
-                || after.first_sequence() != before.first_sequence())
-        {
-            return Err(("I9", "a producer did what is a consumer's".to_owned()));
-        }
+        self.check_writer(before, after, by)?;
         if let Some(error) = self.is_dequeued_too_far(after) {
             return Err(error);
         }
@@ -138,15 +142,36 @@ impl Application {
                 Some((_, name)) => {
                     return Err(("I8", format!("{sequence} was {name}, and is {location}")));
                 }
-                None => self.check_new(sequence, &location, content, objects)?,
+                None => self.check_new(after, sequence, &location, content, objects)?,
             }
             self.listed.insert(sequence, (content, location));
         }
         Ok(())
     }
 
+    /// Producers append; of the consumers, the one that raised the epoch last dequeues.
+    fn check_writer(&mut self, before: &Manifest, after: &Manifest, by: By) -> Result<(), Broken> {
+        let raised = after.epoch() != before.epoch();
+        let dequeued = after.first_sequence() != before.first_sequence();
+        match by {
+            By::Producer if raised || dequeued => {
+                Err(("I9", "a producer did what is a consumer's".to_owned()))
+            }
+            By::Consumer(actor) if raised => {
+                self.owner = Some(actor);
+                Ok(())
+            }
+            By::Consumer(actor) if dequeued && self.owner != Some(actor) => {
+                let owner = self.owner;
+                Err(("I9", format!("actor {actor} dequeued under the epoch of {owner:?}")))
+            }
+            By::Producer | By::Consumer(_) => Ok(()),
+        }
+    }
+
     fn check_new(
         &mut self,
+        after: &Manifest,
         sequence: Sequence,
         location: &Location,
         content: Content,
@@ -158,23 +183,37 @@ impl Application {
         if self.told.get(&content) == Some(&Told::NotDelivered) {
             return Err(("I4", format!("{content} was called not delivered, and is listed")));
         }
-        let producer = content >> 4;
-        for (listed, name) in self.listed.values() {
-            if *listed == content {
-                if name != location {
-                    return Err(("I5", format!("{content} is listed as {name} and as {location}")));
-                }
-                self.again.insert(location.clone());
-            } else if listed >> 4 == producer && *listed > content {
-                return Err(("I7", format!("{content} is listed after {listed}")));
+        let earlier = self.listed.iter().rfind(|(_, (listed, _))| *listed == content);
+        if let Some((place, (_, name))) = earlier {
+            if name != location {
+                return Err(("I5", format!("{content} is listed as {name} and as {location}")));
             }
+            // Only what was dequeued before its producer looked can look as if it had never been listed.
+            if *place >= after.first_sequence() {
+                return Err(("I5", format!("{content} is listed as {place} and as {sequence}")));
+            }
+            self.again.insert(location.clone());
+            return Ok(());
         }
-        Ok(())
+        let is_later = |listed: Content| listed >> 4 == content >> 4 && listed > content;
+        match self.listed.values().find(|(listed, _)| is_later(*listed)) {
+            Some((listed, _)) => Err(("I7", format!("{content} is listed after {listed}"))),
+            None => Ok(()),
+        }
     }
 
     fn is_dequeued_too_far(&self, after: &Manifest) -> Option<Broken> {
+        let first = after.first_sequence();
+        // What is stored is acknowledged at once, and a repeat only with what comes after it.
+        let last = self.database.last;
+        if first > last.map_or(Sequence(0), Sequence::next) {
+            return Some((
+                "I11",
+                format!("all before {first} is dequeued, and {last:?} is the last stored"),
+            ));
+        }
         let stored: BTreeSet<Content> = self.database.stored.iter().map(|it| it.0).collect();
-        let dequeued = self.listed.range(..after.first_sequence());
+        let dequeued = self.listed.range(..first);
         let mut lost = dequeued.filter(|(_, (content, _))| !stored.contains(content));
         let (sequence, (content, _)) = lost.next()?;
         Some(("I11", format!("{sequence} ({content}) is dequeued, and nobody stored it")))

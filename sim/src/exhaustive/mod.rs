@@ -10,12 +10,14 @@
 //! Time passes when nothing else can happen, and a few times beside that: the bounds are in [`Limits`]. What is
 //! left out: names and times do not tell states apart, and a batch's own requests take effect and are answered in one step.
 
+use std::fmt;
+
 mod application;
 mod objects;
 mod search;
 mod world;
 
-pub use search::{Found, Summary, explore};
+pub use search::{Found, Summary, climb, explore};
 
 /// What there is, and what may go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,4 +52,32 @@ impl Limits {
 
     /// Twice the batches and the faults: more than can be seen to the end.
     pub const LARGE: Self = Self { batches: 2, faults: 2, ..Self::SMALL };
+
+    const QUIET: Self =
+        Self { producers: 1, take_overs: 0, crashes: 0, faults: 0, hurries: 0, ..Self::SMALL };
+
+    /// From what is seen to its end in a moment up to [`SMALL`](Self::SMALL) and [`LARGE`](Self::LARGE).
+    pub const LADDER: [Self; 13] = [
+        Self { faults: 1, hurries: 1, ..Self::QUIET },
+        Self { hurries: 8, ..Self::QUIET },
+        Self { producers: 2, faults: 1, ticks: 4, ..Self::QUIET },
+        Self { batches: 2, faults: 1, hurries: 1, ticks: 4, ..Self::QUIET },
+        Self { batches: 2, crashes: 1, hurries: 1, ticks: 4, ..Self::QUIET },
+        Self { faults: 2, hurries: 1, ticks: 4, ..Self::QUIET },
+        Self { batches: 2, take_overs: 1, hurries: 1, ticks: 4, ..Self::QUIET },
+        Self { take_overs: 1, faults: 1, hurries: 1, ticks: 4, ..Self::QUIET },
+        Self { take_overs: 1, crashes: 1, faults: 1, ticks: 4, ..Self::QUIET },
+        Self { batches: 2, take_overs: 1, faults: 1, ticks: 4, ..Self::QUIET },
+        Self { take_overs: 1, faults: 1, hurries: 3, ticks: 6, ..Self::QUIET },
+        Self::SMALL,
+        Self::LARGE,
+    ];
+}
+
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { producers, batches, take_overs, crashes, faults, hurries, ticks } = self;
+        write!(f, "{producers} x {batches} batches, {take_overs} take-overs, {crashes} crashes, ")?;
+        write!(f, "{faults} faults, {hurries} of {ticks} ticks in haste")
+    }
 }

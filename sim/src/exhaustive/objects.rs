@@ -39,7 +39,7 @@ impl Objects {
         let all = manifest.locations_from(manifest.first_sequence());
         all.map(|(sequence, location)| {
             let location = Location::from(location.as_str());
-            let content = self.contents[&location];
+            let content = self.content(&location);
             (sequence, location, content)
         })
         .collect()

@@ -125,18 +125,58 @@ pub fn explore(limits: Limits, bug: Option<Bug>, jobs: usize, time: Duration) ->
         workers.into_iter().map(|it| it.join().expect("panics are caught in runs")).collect()
     });
     let mut all = Summary { complete: !search.stops.load(Ordering::Relaxed), ..Summary::default() };
-    for one in summaries {
-        all.transitions += one.transitions;
-        all.repeated += one.repeated;
-        all.ended += one.ended;
-        all.depth = all.depth.max(one.depth);
-        all.reached.resize(one.reached.len(), 0);
-        all.reached.iter_mut().zip(one.reached).for_each(|(all, one)| *all += one);
+    for one in &summaries {
+        all.add(one);
     }
     all.states = search.seen.iter().map(|shard| locked(shard).len() as u64).sum();
     all.found = locked(&search.found).take();
     all.took = begun.elapsed();
     all
+}
+
+/// Tries one configuration after the other, from the smallest on, and tells of each: each has half of the time that is
+/// left, and the last one all of it. Ends where something does not hold. The sum is of all of them.
+///
+/// # Panics
+///
+/// As [`explore`].
+#[must_use]
+pub fn climb(
+    ladder: &[Limits],
+    bug: Option<Bug>,
+    jobs: usize,
+    time: Duration,
+    mut tell: impl FnMut(&Limits, &Summary),
+) -> Summary {
+    let begun = Instant::now();
+    let mut all = Summary { complete: true, ..Summary::default() };
+    for (number, limits) in ladder.iter().enumerate() {
+        let left = time.saturating_sub(begun.elapsed());
+        let is_last = number + 1 == ladder.len();
+        let one = explore(*limits, bug, jobs, if is_last { left } else { left / 2 });
+        tell(limits, &one);
+        all.states += one.states;
+        all.complete &= one.complete;
+        all.add(&one);
+        all.found = one.found;
+        if all.found.is_some() {
+            break;
+        }
+    }
+    all.took = begun.elapsed();
+    all
+}
+
+impl Summary {
+    /// Adds what was done, which is not all: states may be the same.
+    fn add(&mut self, one: &Self) {
+        self.transitions += one.transitions;
+        self.repeated += one.repeated;
+        self.ended += one.ended;
+        self.depth = self.depth.max(one.depth);
+        self.reached.resize(one.reached.len(), 0);
+        self.reached.iter_mut().zip(&one.reached).for_each(|(all, one)| *all += one);
+    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

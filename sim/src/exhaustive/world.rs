@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use buffer_core::format::Codec;
 use buffer_core::{
-    CallMark, Command, Condition, Consumer, ConsumerConfig, ConsumerEvent, Epoch, Instant,
-    ListCursor, ListPage, Location, Machine, Next, Now, Output, Producer, ProducerConfig,
-    ProducerEvent, ReadOutcome, Resume, Rope, Sequence, StoreError, StoreErrorKind, StoreOperation,
-    Submission, Ticket, UnixMillis, Version, WriteOutcome,
+    CallMark, Command, Condition, Consumer, ConsumerConfig, ConsumerEvent, Ended, Epoch, Instant,
+    ListCursor, ListPage, Location, Machine, Next, NextError, Now, Output, Producer,
+    ProducerConfig, ProducerEvent, ReadOutcome, Resume, Rope, Sequence, StoreError, StoreErrorKind,
+    StoreOperation, Submission, Ticket, UnixMillis, Version, WriteOutcome,
 };
 use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::Limits;
-use super::application::{Application, Broken};
+use super::application::{Application, Broken, By};
 use super::objects::{Content, Objects, manifest_location};
 
 /// What a request does to the store.
@@ -302,7 +302,10 @@ impl World {
     fn apply(&mut self, number: usize) -> Result<(), Broken> {
         let now = self.now().wall;
         let request = &mut self.requests[number];
-        let by_consumer = request.actor + self.consumers >= self.actors.len();
+        let by = match request.actor + self.consumers < self.actors.len() {
+            true => By::Producer,
+            false => By::Consumer(request.actor),
+        };
         let effect = request.effect.take().expect("it has not taken effect");
         let objects = &mut self.objects;
         let answer = match effect {
@@ -314,7 +317,7 @@ impl World {
                 let outcome = objects.swap(&condition, &payload, now);
                 if matches!(outcome, WriteOutcome::Stored(_)) {
                     let after = objects.manifest();
-                    self.application.swapped(&before, &after, objects, by_consumer)?;
+                    self.application.swapped(&before, &after, objects, by)?;
                 }
                 Answer::Write(outcome)
             }
@@ -479,18 +482,33 @@ impl World {
                 *waiting = None;
                 Ok(consumer.wants_poll())
             }
-            Err(error) => self.refused(actor, epoch, &error.to_string()),
+            Err(error) => {
+                *waiting = None;
+                self.refused(actor, epoch, &error)
+            }
         }
     }
 
-    /// A consumer that cannot go on: fenced, or its caller is told of trouble. It ends, and is not restarted.
-    fn refused(&mut self, actor: usize, epoch: Epoch, what: &str) -> Result<bool, Broken> {
-        let is_fenced = self.objects.manifest().epoch() > epoch;
-        self.end(actor);
-        match is_fenced || what.contains("timed out") {
-            true => Ok(false),
-            false => Err(("I13", what.to_owned())),
-        }
+    /// A caller is told why it gets no batch: it ends where it was fenced, and tries again where the store failed.
+    fn refused(&mut self, actor: usize, epoch: Epoch, why: &NextError) -> Result<bool, Broken> {
+        let invariant = match why {
+            NextError::ManifestUnreadable(_) | NextError::BatchUnreadable { .. } => {
+                let Role::Consumer(consumer, _) = &self.actors[actor].role else {
+                    return Ok(false);
+                };
+                return Ok(consumer.wants_poll());
+            }
+            NextError::Ended(Ended::Fenced { .. }) if self.objects.manifest().epoch() > epoch => {
+                self.end(actor);
+                return Ok(false);
+            }
+            NextError::Ended(Ended::Fenced { .. }) => "I9",
+            NextError::Ended(_) => "I6",
+            NextError::BatchMissing { .. } => "I1",
+            NextError::BatchCorrupt { .. } => "I3",
+            _ => "I14",
+        };
+        Err((invariant, why.to_string()))
     }
 
     fn send(&mut self, actor: usize, command: Command) {
