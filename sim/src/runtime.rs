@@ -237,6 +237,11 @@ impl SimRuntime {
         } else {
             self.record(format_args!("{process} {text}"));
         }
+        self.depict(process, remark, text);
+    }
+
+    /// Adds an event if those are kept, and no line: for what is often so and shows in what follows.
+    pub(crate) fn depict(&self, process: ProcessId, remark: Remark, text: fmt::Arguments<'_>) {
         self.tell(|| Happening::Said { process, remark, text: text.to_string() });
     }
 

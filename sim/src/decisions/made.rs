@@ -80,6 +80,8 @@ pub(crate) struct Decisions {
     tells_places: bool,
     recorded: Option<Vec<Decision>>,
     names: HashMap<u64, String>,
+    /// Nobody changes or records a choice.
+    is_plain: bool,
 }
 
 /// A place as its source tells it.
@@ -94,6 +96,7 @@ impl Decisions {
         let by_place = calm.as_ref().is_some_and(|it| !it.kept.is_empty() || it.wild.is_some());
         Self {
             made: 0,
+            is_plain: changes.is_empty() && calm.is_none() && !records,
             changes,
             calm,
             tells_places: records || by_place,
@@ -133,6 +136,9 @@ impl Decisions {
     ) -> u64 {
         let index = self.made;
         self.made += 1;
+        if self.is_plain {
+            return drawn;
+        }
         let (source, about, number) = told.unwrap_or((0, ("", 0), 0));
         let place = Place { source, about, number };
         let usual = if bound == 0 { drawn } else { usual.min(bound - 1) };

@@ -528,7 +528,14 @@ impl Life {
 
     fn acked(&self, sequence: u64, through: bool, told: &Result<(), AckError>) {
         let up_to = if through { "up to " } else { "" };
-        self.say(format_args!("acknowledged {up_to}{sequence}: {told:?}"));
+        match told {
+            Ok(()) => self.world.runtime.depict(
+                self.process.id(),
+                Remark::Application,
+                format_args!("acknowledged {up_to}{sequence}"),
+            ),
+            Err(error) => self.say(format_args!("acknowledged {up_to}{sequence}: {error:?}")),
+        }
         if !matches!(told, Err(AckError::Ended(_))) {
             self.world.oracles().acked(self.process.id(), sequence, through, told.is_ok());
         }
