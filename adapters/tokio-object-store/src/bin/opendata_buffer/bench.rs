@@ -19,6 +19,7 @@ mod recent;
 mod report;
 mod run;
 mod sums;
+mod timers;
 mod verify;
 
 use clap::Subcommand;

@@ -16,6 +16,7 @@ use crate::exit::Failure;
 use crate::queue;
 
 use super::options::Where;
+use super::timers::ExactTimers;
 
 /// How many objects are deleted in one request.
 const DELETED_AT_ONCE: usize = 256;
@@ -71,7 +72,8 @@ impl Place {
         latency: Duration,
         dress: impl FnOnce(Arc<dyn Store>, &str, Location) -> Arc<dyn Store>,
     ) -> Result<Self, Failure> {
-        let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::current()?);
+        let runtime: Arc<dyn Runtime> =
+            Arc::new(ExactTimers::over(Arc::new(TokioRuntime::current()?)));
         let ProducerConfig { data_path_prefix, manifest_path, .. } = ProducerConfig::default();
         let memory = Arc::new(MemoryStore::new("bench"));
         let base = dress(memory, &data_path_prefix, manifest_path.as_str().into());
