@@ -51,9 +51,10 @@ pub(super) const LENGTH_LEN: usize = 4;
 /// piece of its own.
 pub(super) const COPY_BELOW: usize = 4096;
 
-/// Copied records come in pieces of at most this length: an allocator passes so much on from one batch to the
-/// next, and records can be let go while those after them are copied.
-const CHUNK_LEN: usize = 4 << 20;
+/// Copied records come in pieces of at most this length: an allocator makes them of what it got back from other uses,
+/// where larger ones would each want memory of their own beside it, and records can be let go while those after them
+/// are copied.
+const CHUNK_LEN: usize = 64 << 10;
 
 /// A reader always has this many bytes for its list of records, however small
 /// its limit and the object are.
