@@ -506,7 +506,7 @@ impl World {
             NextError::Ended(_) => "I6",
             NextError::BatchMissing { .. } => "I1",
             NextError::BatchCorrupt { .. } => "I3",
-            _ => "I14",
+            NextError::NotInitialized | _ => "I14",
         };
         Err((invariant, why.to_string()))
     }
