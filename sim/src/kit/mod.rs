@@ -88,23 +88,23 @@
 //! whole database over `object_store` with the same bug, and without it. It prints this:
 //!
 //! ```text
-//! seed 0: sequence 0: entry "apples 1" was applied 2 times
+//! seed 1: sequence 0: entry "apples 1" was applied 2 times
 //!
 //!    0.000  consumer 1: starts
 //!    0.070  consumer 1: takes the queue over, in epoch 1
 //!    0.130  producer: lists sequence 0: "apples 1"
-//!    0.200  consumer 1: crashes before step 24
 //!    0.210  consumer 1: writes database/table
-//!    0.551  consumer 2: starts
-//!    0.621  consumer 2: takes the queue over, in epoch 2
-//!    0.661  consumer 2: writes database/table
-//!    0.681  consumer 2: writes database/sequence
-//!    1.701  consumer 2: dequeues all before sequence 1
+//!    0.220  consumer 1: crashes before step 25
+//!    2.149  consumer 2: starts
+//!    2.219  consumer 2: takes the queue over, in epoch 2
+//!    2.259  consumer 2: writes database/table
+//!    2.279  consumer 2: writes database/sequence
+//!    3.299  consumer 2: dequeues all before sequence 1
 //!
-//! the smallest of 53 worlds that were tried for this; the first was:
-//!     entries=15 crash@159 pause@551+49056 late@124 late@9
+//! the smallest of 55 worlds that were tried for this; the first was:
+//!     entries=17 pause@178+46078 crash@7 crash@544 crash@10 throttle@33
 //! to see it again, and every request, with the closure of your `check`:
-//!     let failure = buffer_sim::kit::replay(0, &"entries=1 crash@24".parse().unwrap(), |_| ...).unwrap_err();
+//!     let failure = buffer_sim::kit::replay(1, &"entries=1 crash@25".parse().unwrap(), |_| ...).unwrap_err();
 //!     println!("{failure}\n{}", failure.trace.join("\n"));
 //! ```
 //!
