@@ -13,6 +13,16 @@ use buffer_sim::kit::{self, Failure, ViolationKind};
 use database::Design;
 use simulated::Simulated;
 
+/// As a service runs it: the database takes the adapter's consumer, and neither it nor its types come from the simulator.
+#[test]
+fn a_service_passes_its_own_consumer() {
+    async fn serve(consumer: &buffer::Consumer) -> Result<(), database::AnyError> {
+        let client = std::sync::Arc::new(object_store::memory::InMemory::new());
+        database::Database::new(client, Design::SequenceWithBatch).follow(consumer).await
+    }
+    let _ = serve;
+}
+
 fn found() -> Box<Failure> {
     let found = kit::check(0..500, |_| Simulated(Design::SequenceAfterBatch));
     found.expect_err("the bug is found")

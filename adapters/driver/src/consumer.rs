@@ -333,7 +333,9 @@ impl Consumer {
         self.engine.with(|role, now| {
             role.check_running()?;
             role.machine.ack(now, Sequence(sequence))
-        })
+        })?;
+        self.end_ack().await;
+        Ok(())
     }
 
     /// Says that this batch and all before it are done with. Takes no request and never waits.
@@ -345,7 +347,9 @@ impl Consumer {
         self.engine.with(|role, now| {
             role.check_running()?;
             role.machine.ack_through(now, Sequence(sequence))
-        })
+        })?;
+        self.end_ack().await;
+        Ok(())
     }
 
     /// Goes past the next batch without handing it out, because it is missing
@@ -358,7 +362,9 @@ impl Consumer {
         self.engine.with(|role, now| {
             role.check_running()?;
             role.machine.skip(now, Sequence(sequence))
-        })
+        })?;
+        self.end_ack().await;
+        Ok(())
     }
 
     /// Waits until everything acknowledged is dequeued. Cancel-safe.
@@ -436,6 +442,12 @@ impl Consumer {
     }
 
     /// Asks until there is an answer.
+    async fn end_ack(&self) {
+        if let Some(after) = self.engine.host.runtime.after_ack() {
+            after.await;
+        }
+    }
+
     async fn ask<T>(&self, mut ask: impl FnMut(&mut ConsumerRole, Now) -> Asked<T>) -> T {
         loop {
             match self.engine.with(&mut ask) {

@@ -41,6 +41,14 @@ pub trait Runtime: fmt::Debug + Send + Sync + 'static {
         Box::pin(futures_lite::future::yield_now())
     }
 
+    /// What an acknowledgement waits for, once it is made: nothing.
+    ///
+    /// A simulation in which processes crash only where they wait has them wait here as well: what
+    /// was acknowledged may be dequeued before the caller's next line.
+    fn after_ack(&self) -> Option<BoxFuture<'static, ()>> {
+        None
+    }
+
     /// Sixty-four random bits, for object names and jitter.
     fn entropy(&self) -> u64;
 }

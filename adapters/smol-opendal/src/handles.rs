@@ -17,7 +17,8 @@ pub type Producer = OnSmol<buffer_driver::Producer>;
 
 /// Reads a queue's batches in order, as the only one who does.
 ///
-/// Everything but its construction is on [`buffer_driver::Consumer`], to which it dereferences.
+/// Everything but its construction is on [`buffer_driver::Consumer`], to which it dereferences: a `&Consumer` is passed for a
+/// [`&buffer_driver::Consumer`](crate::buffer_driver::Consumer).
 pub type Consumer = OnSmol<buffer_driver::Consumer>;
 
 /// A [`Producer`] or a [`Consumer`] whose work is done on smol: how both are made.

@@ -63,6 +63,8 @@ mod store;
 #[cfg(feature = "http")]
 mod transport;
 
+/// What is below both adapters: a loop that is written for its `&Consumer` runs on tokio, on smol and in a simulation.
+pub use buffer_driver;
 pub use buffer_driver::*;
 pub use handles::{Consumer, OnSmol, Producer};
 pub use open::open_store;

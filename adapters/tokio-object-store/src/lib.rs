@@ -107,6 +107,8 @@ mod readme;
 mod runtime;
 mod store;
 
+/// What is below both adapters: a loop that is written for its `&Consumer` runs on tokio, on smol and in a simulation.
+pub use buffer_driver;
 pub use buffer_driver::*;
 pub use handles::{Consumer, OnTokio, Producer};
 pub use open::{open_cloud_store, open_store};

@@ -1,12 +1,13 @@
 //! A small key-value database in object storage, with a queue in front: code that knows nothing of a simulator.
 //!
-//! An entry is a key and a number, `apples 3`, which is added to what the key has.
+//! An entry is a key and a number, `apples 3`, which is added to what the key has. In a service, `follow` is given a
+//! `&buffer::Consumer`, which dereferences to the driver's.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use buffer_sim::buffer_driver::{ConsumedBatch, Consumer};
+use buffer::buffer_driver::{ConsumedBatch, Consumer};
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, UpdateVersion};
 

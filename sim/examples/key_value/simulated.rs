@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use buffer_sim::buffer_driver::ConsumerConfig;
+use buffer_sim::bytes::Bytes;
 use buffer_sim::kit::{AnyError, Application, AppliedEntry, Node};
-use bytes::Bytes;
 
 use crate::database::{Database, Design};
 

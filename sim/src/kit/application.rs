@@ -21,7 +21,7 @@ pub trait Application: Send + Sync + 'static {
     /// after a while, as a supervisor would, whether or not with an error. It may use what the
     /// [`Node`] has, and no time, chance or thread besides.
     ///
-    /// A life may be paused until another has begun; see [`Settings::pauses`](super::Settings::pauses).
+    /// A life may be paused until after another has begun; see [`Settings::pauses`](super::Settings::pauses).
     fn run(&self, node: Node) -> impl Future<Output = Result<(), AnyError>> + Send;
 
     /// Every entry that is in effect, in the order in which it took effect.
@@ -35,7 +35,8 @@ pub trait Application: Send + Sync + 'static {
         node: Node,
     ) -> impl Future<Output = Result<Vec<AppliedEntry>, AnyError>> + Send;
 
-    /// The entry that is submitted as the one of this number, counted from zero: in your own format.
+    /// The entry that is submitted as the one of this number, counted from zero: `entry 0`, `entry 1` and so on,
+    /// unless you make them in your own format. `Bytes` is [`buffer_sim::bytes::Bytes`](crate::bytes::Bytes).
     fn entry(&self, number: u64) -> Bytes {
         format!("entry {number}").into()
     }

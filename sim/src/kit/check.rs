@@ -14,11 +14,18 @@ use super::world::World;
 ///
 /// In each, a plan is drawn from the seed, your consumer lives and dies by it, and at the end the
 /// database must have every entry once and in order. The first world is run twice, and both must
-/// go the same way.
+/// go the same way. One that does not is not made smaller.
+///
+/// Call it from a plain `#[test]`. Within a `#[tokio::test]`, what of your code leaves the kit by `tokio::spawn` or
+/// `tokio::time` finds a runtime, and goes on outside of the world; without one it panics, and you hear of it.
 ///
 /// # Errors
 ///
 /// [`Failure`] for the first seed whose world fails, made as small as could be found. `expect` it in a test.
+///
+/// # Panics
+///
+/// When no seed is given, because nothing is shown by that.
 pub fn check<A: Application>(
     seeds: impl IntoIterator<Item = u64>,
     make: impl Fn(&World) -> A,
@@ -26,7 +33,7 @@ pub fn check<A: Application>(
     Settings::default().check(seeds, make)
 }
 
-/// Runs one world again, as a [`Failure`] told it, with the usual [`Settings`].
+/// Runs one world again, as a [`Failure`] told it, with the usual [`Settings`]: twice, and both must go the same way.
 ///
 /// # Errors
 ///
@@ -52,6 +59,10 @@ impl Settings {
     /// # Errors
     ///
     /// [`Failure`], as there.
+    ///
+    /// # Panics
+    ///
+    /// When no seed is given.
     pub fn check<A: Application>(
         &self,
         seeds: impl IntoIterator<Item = u64>,
@@ -60,15 +71,20 @@ impl Settings {
         let mut sum = Summary::default();
         for seed in seeds {
             let plan = self.plan(seed);
-            if sum.worlds == 0 {
-                self.run_twice(seed, &plan, &make)?;
-            }
-            let outcome = run(self, seed, &plan, false, &make);
-            match outcome.violation {
+            let outcome = if sum.worlds == 0 {
+                self.run_twice(seed, &plan, &make)
+            } else {
+                run(self, seed, &plan, false, &make)
+            };
+            match &outcome.violation {
                 None => sum.add(&outcome.summary),
-                Some(violation) => return Err(self.shrink(seed, plan, &violation, &make)),
+                Some(Violation::NotDeterministic { .. }) => {
+                    return self.failure(seed, &plan, &plan, 0, outcome).map_or(Ok(sum), Err);
+                }
+                Some(violation) => return Err(self.shrink(seed, plan, violation, &make)),
             }
         }
+        assert!(sum.worlds > 0, "no seed was given: a check of no world shows nothing");
         Ok(sum)
     }
 
@@ -83,26 +99,22 @@ impl Settings {
         plan: &Plan,
         make: impl Fn(&World) -> A,
     ) -> Result<Summary, Box<Failure>> {
-        let outcome = run(self, seed, plan, true, &make);
+        let outcome = self.run_twice(seed, plan, &make);
         let summary = outcome.summary;
-        match failure(seed, plan, plan, 0, outcome) {
-            None => Ok(summary),
-            Some(failure) => Err(failure),
-        }
+        self.failure(seed, plan, plan, 0, outcome).map_or(Ok(summary), Err)
     }
 
-    /// Finds out whether the same seed is the same world.
+    /// Runs one world, and finds out whether it is the same the second time.
     fn run_twice<A: Application>(
         &self,
         seed: u64,
         plan: &Plan,
         make: &impl Fn(&World) -> A,
-    ) -> Result<(), Box<Failure>> {
+    ) -> Outcome {
         let first = run(self, seed, plan, true, make);
         let second = run(self, seed, plan, true, make);
-        let Some(violation) = difference(&first, &second) else { return Ok(()) };
-        let second = Outcome { violation: Some(violation), ..second };
-        failure(seed, plan, plan, 0, second).map_or(Ok(()), Err)
+        let violation = difference(&first, &second).or_else(|| second.violation.clone());
+        Outcome { violation, ..second }
     }
 
     fn shrink<A: Application>(
@@ -126,7 +138,33 @@ impl Settings {
             let first = violation.to_string();
             last.violation = Some(Violation::NotDeterministic { first, second: again });
         }
-        failure(seed, &plan, &planned, tried, last).expect("it is wrong with something")
+        self.failure(seed, &plan, &planned, tried, last).expect("it is wrong with something")
+    }
+
+    /// What is told of a world, if anything is wrong in it.
+    fn failure(
+        &self,
+        seed: u64,
+        plan: &Plan,
+        planned: &Plan,
+        tried: usize,
+        outcome: Outcome,
+    ) -> Option<Box<Failure>> {
+        let Outcome { violation, story, sees_database, trace, .. } = outcome;
+        let violation = violation?;
+        let (plan, planned) = (plan.clone(), planned.clone());
+        let is_usual = *self == Self::default();
+        Some(Box::new(Failure {
+            seed,
+            plan,
+            violation,
+            planned,
+            tried,
+            story,
+            trace,
+            sees_database,
+            is_usual,
+        }))
     }
 }
 
@@ -146,16 +184,4 @@ fn difference(first: &Outcome, second: &Outcome) -> Option<Violation> {
         None => (format!("hash {:016x}", first.hash), format!("hash {:016x}", second.hash)),
     };
     Some(Violation::NotDeterministic { first, second })
-}
-
-fn failure(
-    seed: u64,
-    plan: &Plan,
-    planned: &Plan,
-    tried: usize,
-    outcome: Outcome,
-) -> Option<Box<Failure>> {
-    let Outcome { violation, story, trace, .. } = outcome;
-    let (plan, planned) = (plan.clone(), planned.clone());
-    Some(Box::new(Failure { seed, plan, violation: violation?, planned, tried, story, trace }))
 }

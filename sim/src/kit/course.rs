@@ -9,13 +9,14 @@ use bytes::Bytes;
 use futures_lite::future;
 
 use super::application::{AnyError, Application};
+use super::log::Endless;
 use super::node::{Node, Paused};
 use super::oracle::Oracle;
 use super::plan::{LATE, Plan};
 use super::settings::Settings;
 use super::summary::Summary;
 use super::violation::Violation;
-use super::world::World;
+use super::world::{MOST_STEPS, World};
 use crate::{Applied, Change, FaultGuard, Verdict, guard};
 
 /// What a world came to.
@@ -24,6 +25,8 @@ pub(super) struct Outcome {
     pub(super) summary: Summary,
     /// What happened, in short.
     pub(super) story: Vec<String>,
+    /// Whether that shows anything of what the database did.
+    pub(super) sees_database: bool,
     /// Everything that happened, if lines were asked for.
     pub(super) trace: Vec<String>,
     pub(super) hash: u64,
@@ -49,7 +52,17 @@ pub(super) fn run<A: Application>(
             world.runtime().shutdown();
             violation
         }
-        Err(panic) => Some(Violation::Panicked { what: panic.to_string() }),
+        Err(panic) => Some(match world.log().endless() {
+            Some(Endless { who, steps }) => Violation::Endless { who, steps },
+            None if world.runtime().steps() > MOST_STEPS => {
+                let within = world.runtime().elapsed();
+                let what = format!(
+                    "there is no end: more than {MOST_STEPS} steps in {within:?} of virtual time"
+                );
+                Violation::Panicked { what }
+            }
+            None => Violation::Panicked { what: panic.to_string() },
+        }),
     };
     let (log, runtime) = (world.log(), world.runtime());
     log.count(|met| (met.worlds, met.requests) = (1, world.store().counts().requests()));
@@ -57,6 +70,7 @@ pub(super) fn run<A: Application>(
         violation,
         summary: log.met(),
         story: log.lines(),
+        sees_database: log.sees_database(),
         trace: runtime.trace(),
         hash: runtime.trace_hash(),
     }
@@ -78,7 +92,8 @@ struct Course<A> {
 /// How a life went.
 enum Went {
     Crashed,
-    Paused,
+    /// For so long, once the next life has begun.
+    Paused(Duration),
     Ended(Result<(), AnyError>),
     /// All is consumed.
     Done,
@@ -112,6 +127,10 @@ impl<A: Application> Course<A> {
         }
     }
 
+    fn node(&self, name: &str, number: u32) -> Node {
+        self.world.numbered_node(name, number, self.plan.dequeues_at_once)
+    }
+
     async fn run(&self) -> Result<(), Violation> {
         let faults = self.begin_faults();
         self.start_producer();
@@ -121,10 +140,12 @@ impl<A: Application> Course<A> {
         let applied = self.read_database().await?;
         let durable = self.durable.lock().expect("nobody panicked with it").clone();
         match (self.oracle.check(&applied), stuck) {
-            // It had no time to get so far.
-            (Err(Violation::Lost { .. }) | Ok(()), Some(stuck)) => return Err(stuck),
+            // What is still in the queue is not lost: it had no time to get so far.
+            (Err(Violation::Lost { sequence, .. }), Some(stuck)) if sequence >= self.left().1.0 => {
+                return Err(stuck);
+            }
             (Err(violation), _) => return Err(violation),
-            (Ok(()), None) => {}
+            (Ok(()), stuck) => stuck.map_or(Ok(()), Err)?,
         }
         self.world.log().count(|met| met.entries += applied.len() as u64);
         self.oracle.check_durable(&durable)
@@ -137,10 +158,8 @@ impl<A: Application> Course<A> {
                 None => Verdict::Pass,
                 Some(fault) => {
                     let verdict = fault.kind.verdict(request);
-                    log.add_by(
-                        Some(request.process),
-                        format_args!("request {request} meets {verdict:?}"),
-                    );
+                    let words = request.words();
+                    log.add_by(Some(request.process), format_args!("{words} meets {fault}"));
                     log.count(|met| met.faults += 1);
                     verdict
                 }
@@ -149,7 +168,7 @@ impl<A: Application> Course<A> {
     }
 
     fn start_producer(&self) {
-        let node = self.world.numbered_node("producer", 0);
+        let node = self.node("producer", 0);
         let producer = node.producer(&self.settings.producer);
         let entries: Vec<Bytes> =
             (0..self.plan.entries).map(|number| self.application.entry(number)).collect();
@@ -180,21 +199,26 @@ impl<A: Application> Course<A> {
         let mut random = self.world.random("consumers");
         let mut lives = self.plan.lives.iter();
         let (mut nodes, mut last_error) = (Vec::<Node>::new(), None);
+        let mut paused: Option<(Node, Duration)> = None;
         let went = loop {
             let number = u32::try_from(nodes.len() + 1).expect("time ends before that");
-            let node = self.world.numbered_node(&format!("consumer {number}"), number);
-            let paused = lives.next().map(|life| node.doom(life));
-            node.record(format_args!("starts"));
+            let node = self.node(&format!("consumer {number}"), number);
+            let stopped = lives.next().map(|life| node.doom(life));
+            node.tell(format_args!("starts"));
             self.world.log().count(|met| met.lives += 1);
             nodes.push(node.clone());
-            match self.live(&node, paused).await {
-                Went::Crashed | Went::Paused => {}
+            if let Some((before, pause)) = paused.take() {
+                before.resume_after(pause);
+            }
+            match self.live(&node, stopped).await {
+                Went::Crashed => {}
+                Went::Paused(pause) => paused = Some((node, pause)),
                 Went::Ended(Ok(())) => {
-                    node.record(format_args!("ends"));
+                    node.tell(format_args!("ends"));
                     node.process().crash();
                 }
                 Went::Ended(Err(error)) => {
-                    node.record(format_args!("ends with an error: {error}"));
+                    node.tell(format_args!("ends with an error: {error}"));
                     self.world.log().count(|met| met.errors += 1);
                     last_error = Some(error.to_string());
                     node.process().crash();
@@ -204,6 +228,7 @@ impl<A: Application> Course<A> {
             let rest = Duration::from_millis(random.u64(100..2000));
             self.world.runtime().sleep(rest).await;
         };
+        nodes.iter().for_each(Node::set_last);
         // One that was paused may go on only now.
         while self.has_paused() {
             self.world.runtime().sleep(LOOK).await;
@@ -212,7 +237,7 @@ impl<A: Application> Course<A> {
         nodes.iter().for_each(|node| node.process().crash());
         match went {
             Went::TooLate => Err(self.stuck(last_error)),
-            Went::Crashed | Went::Paused | Went::Ended(_) | Went::Done => Ok(()),
+            Went::Crashed | Went::Paused(_) | Went::Ended(_) | Went::Done => Ok(()),
         }
     }
 
@@ -227,9 +252,9 @@ impl<A: Application> Course<A> {
         };
         let stopped = async {
             if let Some(paused) = paused
-                && paused.await.is_some()
+                && let Some(pause) = paused.await
             {
-                return Went::Paused;
+                return Went::Paused(pause);
             }
             future::pending().await
         };
@@ -267,7 +292,7 @@ impl<A: Application> Course<A> {
 
     /// Opens the database afresh, as after a crash, and asks what it has.
     async fn read_database(&self) -> Result<Vec<super::AppliedEntry>, Violation> {
-        let node = self.world.numbered_node("reader", u32::MAX);
+        let node = self.node("reader", u32::MAX);
         let (application, own) = (Arc::clone(&self.application), node.clone());
         let applied = node.start(async move { application.applied(own).await });
         let late = async {
@@ -297,6 +322,7 @@ fn tell_of_objects(world: &World, manifest: Location) {
             Change::Deleted => "deletes",
         };
         let by = request.map(|request| request.process);
+        log.see_database();
         log.add_by(by, format_args!("{done} {location}"));
     });
 }

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::plan::Plan;
-use super::violation::Violation;
+use super::story;
+use super::violation::{Violation, ViolationKind};
 
 /// The smallest world that was found in which a database is wrong.
 ///
@@ -25,29 +26,60 @@ pub struct Failure {
     pub story: Vec<String>,
     /// Everything that happened in it, down to each request.
     pub trace: Vec<String>,
+    /// Whether the story has anything of what the database did.
+    pub(super) sees_database: bool,
+    /// Whether the settings are those that a replay has if it is given none.
+    pub(super) is_usual: bool,
 }
+
+/// What to do about a story in which the database only reads.
+const UNSEEN: &str = "no write of your database is seen here: call `node.record(format_args!(\"stored {sequence}\"))` after each, \
+     unless it keeps its objects in `node.store()`";
 
 impl std::error::Error for Failure {}
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, plan, violation, planned, tried, story, .. } = self;
+        let is_same = violation.kind() != ViolationKind::NotDeterministic;
         writeln!(f, "seed {seed}: {violation}")?;
         writeln!(f)?;
-        for line in story {
+        for line in story::shortened(story) {
             writeln!(f, "{line}")?;
         }
         writeln!(f)?;
-        if *tried > 0 {
-            writeln!(
+        match tried {
+            0 if is_same => {}
+            0 => writeln!(
+                f,
+                "it is not made smaller, as it is another world each time; a replay runs it twice as well"
+            )?,
+            1 => {
+                writeln!(f, "one smaller world was tried for this; the first was:\n    {planned}")?
+            }
+            _ => writeln!(
                 f,
                 "the smallest of {tried} worlds that were tried for this; the first was:\n    {planned}"
-            )?;
+            )?,
         }
-        write!(
+        let (whose, replay) = if self.is_usual {
+            ("", "buffer_sim::kit::replay")
+        } else {
+            (" and the same `settings`", "settings.replay")
+        };
+        writeln!(
             f,
-            "to see it again:\n    buffer_sim::kit::replay({seed}, &\"{plan}\".parse()?, ...)"
-        )
+            "to see it again, and every request, with the closure of your `check`{whose}:"
+        )?;
+        writeln!(
+            f,
+            "    let failure = {replay}({seed}, &\"{plan}\".parse().unwrap(), |_| ...).unwrap_err();"
+        )?;
+        write!(f, "    println!(\"{{failure}}\\n{{}}\", failure.trace.join(\"\\n\"));")?;
+        if !self.sees_database && violation.sequence().is_some() {
+            write!(f, "\n{UNSEEN}")?;
+        }
+        Ok(())
     }
 }
 

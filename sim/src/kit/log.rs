@@ -20,6 +20,16 @@ struct Told {
     lines: Vec<String>,
     met: Summary,
     names: BTreeMap<ProcessId, String>,
+    /// Something was told that only the embedder's code knows, or that its database wrote.
+    is_seen: bool,
+    endless: Option<Endless>,
+}
+
+/// Which process never waits, and how many steps it took at one moment.
+#[derive(Clone)]
+pub(super) struct Endless {
+    pub(super) who: String,
+    pub(super) steps: u64,
 }
 
 impl Log {
@@ -48,6 +58,24 @@ impl Log {
         let name = process.and_then(|process| self.told().names.get(&process).cloned());
         let name = name.unwrap_or_else(|| "the test".to_owned());
         self.add(format_args!("{name}: {line}"));
+    }
+
+    /// Notes that the story shows what the embedder's database does.
+    pub(super) fn see_database(&self) {
+        self.told().is_seen = true;
+    }
+
+    pub(super) fn sees_database(&self) -> bool {
+        self.told().is_seen
+    }
+
+    /// Notes that a process never waits, before the world is ended for it.
+    pub(super) fn set_endless(&self, endless: Endless) {
+        self.told().endless = Some(endless);
+    }
+
+    pub(super) fn endless(&self) -> Option<Endless> {
+        self.told().endless.clone()
     }
 
     pub(super) fn count(&self, count: impl FnOnce(&mut Summary)) {

@@ -12,7 +12,10 @@
 //!
 //! 1. Put `opendata-buffer-sim` under `[dev-dependencies]`.
 //! 2. Implement [`Application`]: `run` is a life of your consumer, `applied` tells what your database has.
-//! 3. Call [`check`] in a test.
+//! 3. Call [`check`] in a plain `#[test]`, not in a `#[tokio::test]`.
+//!
+//! Entries are `entry 0`, `entry 1` and so on. A database that expects another format has
+//! [`Application::entry`] make them; `Bytes` is [`buffer_sim::bytes`](crate::bytes)'s.
 //!
 //! This database stores entries, and then how far it got. Between the two it may crash:
 //!
@@ -49,6 +52,7 @@
 //!                 // Another life may have stored it meanwhile.
 //!                 if disk.last < Some(sequence) {
 //!                     disk.rows.extend(rows);
+//!                     node.record(format_args!("stores the rows of {sequence}"));
 //!                     if self.in_one_transaction {
 //!                         disk.last = Some(sequence);
 //!                     }
@@ -57,6 +61,7 @@
 //!             if !self.in_one_transaction {
 //!                 node.step().await; // the second commit is another one
 //!                 self.disk.lock().unwrap().last = Some(sequence);
+//!                 node.record(format_args!("stores that {sequence} is done"));
 //!             }
 //!             consumer.ack(sequence).await?;
 //!         }
@@ -96,13 +101,16 @@
 //!    2.279  consumer 2: writes database/sequence
 //!    3.299  consumer 2: dequeues all before sequence 1
 //!
-//! the smallest of 31 worlds that were tried for this; the first was:
-//!     entries=17 crash@445 crash@522 late@78 late@53 throttle@123 lost@111 fail@86 fail@68
-//! to see it again:
-//!     buffer_sim::kit::replay(1, &"entries=1 crash@25".parse()?, ...)
+//! the smallest of 55 worlds that were tried for this; the first was:
+//!     entries=17 pause@178+46078 crash@7 crash@544 crash@10 throttle@33
+//! to see it again, and every request, with the closure of your `check`:
+//!     let failure = buffer_sim::kit::replay(1, &"entries=1 crash@25".parse().unwrap(), |_| ...).unwrap_err();
+//!     println!("{failure}\n{}", failure.trace.join("\n"));
 //! ```
 //!
-//! A line of your own comes into the story by [`Node::record`]. [`Failure::trace`] has every request.
+//! The kit sees what is written to the store of the world. A database in memory or on a disk tells of its
+//! writes by [`Node::record`], as the one above does. [`Failure::trace`] has every request, and
+//! `late@7` in a line of a story is a word of the [`Plan`].
 //!
 //! # Your code, unchanged
 //!
@@ -113,7 +121,7 @@
 //!
 //! | your code has | in the kit |
 //! |---|---|
-//! | `buffer::Consumer`, `buffer_smol::Consumer` | both dereference to [`buffer_driver::Consumer`], which [`Node::consumer`] gives: write your loop for a `&buffer_driver::Consumer` |
+//! | `buffer::Consumer`, `buffer_smol::Consumer` | both dereference to [`buffer_driver::Consumer`], which [`Node::consumer`] gives. Write your loop for a `&buffer_driver::Consumer`: it is `&buffer::buffer_driver::Consumer`, `&buffer_smol::buffer_driver::Consumer` and `&buffer_sim::buffer_driver::Consumer`, all the same type, and a `&buffer::Consumer` is passed for one as it is |
 //! | an `Arc<dyn ObjectStore>` | `Arc::new(node.store().clone())`, with the feature `object-store` |
 //! | an `Arc<dyn Store>` of the driver | the same |
 //! | an `Arc<dyn Runtime>`, an `Arc<dyn Clock>` | `Arc::new(node.clone())`, `Arc::new(node.clock().clone())` |
@@ -123,7 +131,8 @@
 //! | what is not the same every time, or does not work | instead |
 //! |---|---|
 //! | `tokio::spawn`, `spawn_blocking`, `smol::spawn` | [`Node::start`], or `spawn` and `spawn_blocking` of [`Runtime`](buffer_driver::Runtime) |
-//! | `tokio::time`, `async_io::Timer`, `std::thread::sleep` | [`Node::sleep`], or `sleep_until` of `Runtime` |
+//! | `tokio::time`, `async_io::Timer` | [`Node::sleep`], or `sleep_until` of `Runtime` |
+//! | `std::thread::sleep`: works, but you wait for it, no virtual time passes, and nothing crashes in it | the same |
 //! | `tokio::select!`, which begins with any of its branches | the same with `biased;` as its first line, or `futures_lite::future::or`, or `select` of `futures` (not its `select!`, but `select_biased!`) |
 //! | `std::thread`, rayon, `block_on` within a task | a task; [`Node::step`] where another thread might come between |
 //! | `Instant::now()` | `monotonic` of `Runtime` |
@@ -136,10 +145,17 @@
 //!
 //! # What is a crash
 //!
-//! All tasks of a process are dropped between two steps. Code that never waits is not interrupted:
-//! between two effects of an embedded database put [`Node::step`]. What had been sent
-//! takes its course. What [`Application`] itself holds is what survives: if it models a disk, keep in
-//! it only what was synced.
+//! Each time that a task of a process begins or goes on after an `await` is a step of that process, counted from
+//! one: `crashes before step 25` means that it took 24. In a crash all its tasks are dropped between two steps. Code
+//! that never waits is not interrupted: between two effects of an embedded database put [`Node::step`]. `ack` of a
+//! consumer waits for nothing, but in the kit it is a place to crash at. What had been sent takes its course.
+//! What [`Application`] itself holds is what survives: if it models a disk, keep in it only what was synced.
+//!
+//! An acknowledgement tells the queue that it may forget, and must come after the commit. Usually the queue forgets
+//! a second later, or after a hundred of them; in half of the worlds it does so at once
+//! ([`Settings::dequeues_at_once`], `dequeue=1` in a plan), and some lives crash in an `ack` (`crash@ack2`), so that
+//! one that comes before its commit shows. A machine of the core knows of neither: set its `dequeue_acks` by
+//! [`Node::dequeues_at_once`], and put [`Node::step`] behind its `ack`.
 //!
 //! # What must hold
 //!
@@ -207,6 +223,7 @@ mod oracle;
 mod plan;
 mod settings;
 mod shrink;
+mod story;
 mod summary;
 mod violation;
 mod world;

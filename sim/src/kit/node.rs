@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use buffer_driver::{
 use futures_lite::future;
 
 use super::core_host::CoreHost;
-use super::log::Log;
+use super::log::{Endless, Log};
 use super::plan::{End, Life};
 use crate::process::join;
 use crate::{Join, Process, Random, SimClock, SimRuntime, SimStore, oneshot};
@@ -44,17 +44,33 @@ struct Shared {
     steps: AtomicU64,
     /// The step that is not taken, or not at once; no step has the number zero.
     last_step: AtomicU64,
+    /// How many acknowledgements there were.
+    acks: AtomicU64,
     fate: Mutex<Option<Fate>>,
+    /// No other life is to come: if this one is paused, it goes on by itself.
+    is_last: AtomicBool,
+    dequeues_at_once: bool,
+    standstill: Mutex<Standstill>,
 }
 
 /// How this life ends, and who is told if it is only paused.
 struct Fate {
     end: End,
-    paused: oneshot::Sender<()>,
+    paused: oneshot::Sender<Duration>,
 }
 
-/// Tells that a life was paused; closed if it never is.
-pub(super) type Paused = oneshot::Receiver<()>;
+/// Tells that a life was paused, and for how long; closed if it never is.
+pub(super) type Paused = oneshot::Receiver<Duration>;
+
+/// How many steps were taken since time last passed.
+#[derive(Default)]
+struct Standstill {
+    now: Duration,
+    steps: u64,
+}
+
+/// How many steps one process may take in no time.
+const MOST_STEPS_AT_ONCE: u64 = 100_000;
 
 impl Node {
     pub(super) fn new(
@@ -63,6 +79,7 @@ impl Node {
         log: &Log,
         name: &str,
         number: u32,
+        dequeues_at_once: bool,
     ) -> Self {
         let process = runtime.process(name);
         log.name(&process);
@@ -74,7 +91,11 @@ impl Node {
             log: log.clone(),
             steps: AtomicU64::new(0),
             last_step: AtomicU64::new(0),
+            acks: AtomicU64::new(0),
             fate: Mutex::new(None),
+            is_last: AtomicBool::new(false),
+            dequeues_at_once,
+            standstill: Mutex::default(),
         }))
     }
 
@@ -83,6 +104,7 @@ impl Node {
         let (paused, told) = oneshot::channel();
         let step = match life.end {
             End::Crash { step } | End::Pause { step, .. } => step,
+            End::CrashInAck { .. } => 0,
         };
         let skew = Duration::from_millis(life.skew_millis.unsigned_abs());
         if life.skew_millis < 0 {
@@ -99,12 +121,29 @@ impl Node {
     ///
     /// It is the one that the adapters' consumers dereference to: write your code for `&buffer_driver::Consumer`.
     ///
+    /// In half of the worlds of a check it has `dequeue_acks` of one, whatever `config` says; see
+    /// [`Settings::dequeues_at_once`](super::Settings::dequeues_at_once). Its `ack` is a place to crash at, as
+    /// a process with threads may crash there.
+    ///
     /// # Errors
     ///
     /// [`ConfigError`] when a field of the configuration cannot work.
     pub fn consumer(&self, config: &ConsumerConfig) -> Result<Consumer, ConfigError> {
         let (store, clock) = (Arc::new(self.0.store.clone()), Arc::new(self.clock().clone()));
-        Consumer::with_store(config, store, clock, Arc::new(self.clone()))
+        let mut config = config.clone();
+        if self.dequeues_at_once() {
+            config.dequeue_acks = 1;
+        }
+        Consumer::with_store(&config, store, clock, Arc::new(self.clone()))
+    }
+
+    /// Whether each acknowledgement is to be dequeued at once in this world.
+    ///
+    /// [`Node::consumer`] sees to it. Who makes a machine of the core, or a consumer by
+    /// `with_store`, sets `dequeue_acks` to one by this.
+    #[must_use]
+    pub fn dequeues_at_once(&self) -> bool {
+        self.0.dequeues_at_once
     }
 
     /// A producer of the queue, in this process: for consumers that hand on what they read.
@@ -185,17 +224,74 @@ impl Node {
 
     /// Adds a line to what is told of a world that fails.
     ///
+    /// A database in memory or on a disk is told of by nothing else: call it after each write.
+    ///
     /// ```
     /// # fn applied(node: &buffer_sim::kit::Node, sequence: u64) {
     /// node.record(format_args!("stored {sequence}"));
     /// # }
     /// ```
     pub fn record(&self, line: fmt::Arguments<'_>) {
+        self.0.log.see_database();
+        self.tell(line);
+    }
+
+    /// Adds a line of the kit's own.
+    pub(super) fn tell(&self, line: fmt::Arguments<'_>) {
         self.0.log.add(format_args!("{}: {line}", self.0.process.name()));
+    }
+
+    /// Says that no other life is to come, for which this one would wait if it were paused.
+    pub(super) fn set_last(&self) {
+        self.0.is_last.store(true, Ordering::Relaxed);
+    }
+
+    /// Lets a paused life go on after a while.
+    pub(super) fn resume_after(&self, pause: Duration) {
+        let node = self.clone();
+        self.0.runtime.spawn(Box::pin(async move {
+            node.0.runtime.sleep(pause).await;
+            node.tell(format_args!("goes on"));
+            node.0.log.count(|met| met.resumed += 1);
+            node.0.process.resume();
+        }));
+    }
+
+    /// Ends the world when this process takes one step after the other in no time.
+    fn check_that_time_passes(&self) {
+        let now = self.0.runtime.elapsed();
+        let steps = {
+            let mut last = self.0.standstill.lock().expect("nothing panics with it");
+            let steps = if last.now == now { last.steps + 1 } else { 1 };
+            *last = Standstill { now, steps };
+            steps
+        };
+        if steps >= MOST_STEPS_AT_ONCE {
+            let who = self.0.process.name().to_owned();
+            self.0.log.set_endless(Endless { who: who.clone(), steps });
+            panic!("{who} never waits: it took {steps} steps in no time");
+        }
+    }
+
+    fn crash(&self, line: fmt::Arguments<'_>) {
+        self.tell(line);
+        self.0.log.count(|met| met.crashes += 1);
+        self.0.process.crash();
+    }
+
+    /// Whether it crashes before this acknowledgement is over.
+    fn crashes_in_ack(&self, number: u64) -> bool {
+        let end = self.0.fate.lock().expect("nothing panics with it").as_ref().map(|it| it.end);
+        let crashes = end == Some(End::CrashInAck { ack: number });
+        if crashes {
+            self.crash(format_args!("crashes in acknowledgement {number}"));
+        }
+        crashes
     }
 
     /// Whether the next step may be taken. A crash happens here.
     fn take_step(&self) -> Step {
+        self.check_that_time_passes();
         let step = self.0.steps.fetch_add(1, Ordering::Relaxed) + 1;
         if step != self.0.last_step.load(Ordering::Relaxed) {
             return Step::Taken;
@@ -203,24 +299,20 @@ impl Node {
         let fate = self.0.fate.lock().expect("nothing panics with it").take();
         match fate {
             None => Step::Taken,
-            Some(Fate { end: End::Crash { .. }, .. }) => {
-                self.record(format_args!("crashes before step {step}"));
-                self.0.log.count(|met| met.crashes += 1);
-                self.0.process.crash();
+            Some(Fate { end: End::Crash { .. } | End::CrashInAck { .. }, .. }) => {
+                self.crash(format_args!("crashes before step {step}"));
                 Step::Never
             }
             Some(Fate { end: End::Pause { millis, .. }, paused }) => {
-                self.record(format_args!("stops before step {step}"));
+                self.tell(format_args!("stops before step {step}"));
                 self.0.log.count(|met| met.pauses += 1);
                 self.0.process.pause();
-                paused.send(());
-                let (node, pause) = (self.clone(), Duration::from_millis(millis));
-                self.0.runtime.spawn(Box::pin(async move {
-                    node.0.runtime.sleep(pause).await;
-                    node.record(format_args!("goes on"));
-                    node.0.log.count(|met| met.resumed += 1);
-                    node.0.process.resume();
-                }));
+                let pause = Duration::from_millis(millis);
+                if self.0.is_last.load(Ordering::Relaxed) {
+                    self.resume_after(pause);
+                } else {
+                    paused.send(pause);
+                }
                 Step::Later
             }
         }
@@ -253,6 +345,17 @@ impl Runtime for Node {
 
     fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()> {
         self.0.process.sleep_until(deadline)
+    }
+
+    fn after_ack(&self) -> Option<BoxFuture<'static, ()>> {
+        let (node, ack) = (self.clone(), self.0.acks.fetch_add(1, Ordering::Relaxed) + 1);
+        Some(Box::pin(async move {
+            // What is ready has its turn before time passes: if there is to be a request, it is sent by then.
+            node.sleep(Duration::from_micros(1)).await;
+            if node.crashes_in_ack(ack) {
+                future::pending().await
+            }
+        }))
     }
 
     fn entropy(&self) -> u64 {

@@ -18,17 +18,32 @@ use crate::{Operation, Request, Verdict};
 /// ```
 /// use buffer_sim::kit::{End, Plan};
 ///
-/// let plan: Plan = "entries=3 crash@12 pause@40+2000 skew=-60000 lost@7".parse()?;
+/// let line = "entries=3 dequeue=1 crash@12 pause@40+2000 skew=-60000 lost@7";
+/// let plan: Plan = line.parse()?;
 /// assert_eq!((plan.entries, plan.lives.len(), plan.faults.len()), (3, 2, 1));
+/// assert!(plan.dequeues_at_once);
 /// assert_eq!(plan.lives[0].end, End::Crash { step: 12 });
 /// assert_eq!(plan.lives[1].skew_millis, -60_000);
-/// assert_eq!(plan.to_string(), "entries=3 crash@12 pause@40+2000 skew=-60000 lost@7");
+/// assert_eq!(plan.to_string(), line);
 /// # Ok::<(), buffer_sim::kit::PlanError>(())
 /// ```
+///
+/// | word | what it means |
+/// |---|---|
+/// | `entries=3` | three entries are submitted |
+/// | `dequeue=1` | the manifest is dequeued after each acknowledgement |
+/// | `crash@12` | a life crashes instead of taking its step 12 |
+/// | `crash@ack2` | a life crashes in its second call of `ack`, when the queue has heard of it |
+/// | `pause@40+2000` | a life stops before its step 40, and goes on 2,000 ms after the next one has begun |
+/// | `skew=-60000` | the wall clock of the life before this word is a minute slow |
+/// | `fail@7`, `lost@7`, `late@7`, `slow@7`, `throttle@7` | what becomes of request 7; see [`FaultKind`] |
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// How many entries are submitted.
     pub entries: u64,
+    /// Whether the manifest is dequeued after each acknowledgement, whatever your configuration says; see
+    /// [`Settings::dequeues_at_once`].
+    pub dequeues_at_once: bool,
     /// The lives of your consumer that end badly, one after the other. The life after the last of them is let be.
     pub lives: Vec<Life>,
     /// What becomes of requests.
@@ -52,11 +67,16 @@ pub enum End {
         /// Which step.
         step: u64,
     },
+    /// It crashes before this call of a consumer's `ack` returns, when the queue has heard of it.
+    CrashInAck {
+        /// Which call, counted from one; `ack_through` and `skip` count as well.
+        ack: u64,
+    },
     /// It stops before this step, so that another life begins, and goes on later beside that.
     Pause {
         /// Which step.
         step: u64,
-        /// For how long it stops.
+        /// How long after the next life has begun it goes on.
         millis: u64,
     },
 }
@@ -131,27 +151,32 @@ impl Plan {
     /// A plan in which so much is sent and nothing goes wrong.
     #[must_use]
     pub const fn calm(entries: u64) -> Self {
-        Self { entries, lives: Vec::new(), faults: Vec::new() }
+        Self { entries, dequeues_at_once: false, lives: Vec::new(), faults: Vec::new() }
     }
 
     pub(super) fn draw(random: &mut Random, settings: &Settings) -> Self {
         let entries = random.u64(1..=settings.most_entries.max(1));
+        let dequeues_at_once = random.bool() && settings.dequeues_at_once;
         let lives = random.u32(..=settings.most_lives);
-        let lives = (0..lives).map(|_| Life::draw(random, settings)).collect();
+        let lives = (0..lives).map(|_| Life::draw(random, settings, dequeues_at_once)).collect();
         let faults = random.u32(..=settings.most_faults);
         let faults = (0..faults).map(|_| Fault::draw(random)).collect();
-        Self { entries, lives, faults }
+        Self { entries, dequeues_at_once, lives, faults }
     }
 }
 
 impl Life {
-    fn draw(random: &mut Random, settings: &Settings) -> Self {
+    fn draw(random: &mut Random, settings: &Settings, dequeues_at_once: bool) -> Self {
         // Most code has its dangerous moments early in a life, some has them late.
         let within = [20, 60, 200, 600][random.usize(..4)];
         let step = random.u64(1..=within);
         let (pauses, millis) = (random.u32(..4) == 0, random.u64(1..=60_000));
+        // A step that follows an acknowledgement is rarely met by chance.
+        let (in_ack, ack) = (random.u32(..3) == 0, random.u64(1..=6));
         let end = if pauses && settings.pauses {
             End::Pause { step, millis }
+        } else if in_ack && dequeues_at_once {
+            End::CrashInAck { ack }
         } else {
             End::Crash { step }
         };
@@ -176,26 +201,36 @@ impl Fault {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "entries={}", self.entries)?;
+        if self.dequeues_at_once {
+            write!(f, " dequeue=1")?;
+        }
         for Life { end, skew_millis } in &self.lives {
             match end {
                 End::Crash { step } => write!(f, " crash@{step}")?,
+                End::CrashInAck { ack } => write!(f, " crash@ack{ack}")?,
                 End::Pause { step, millis } => write!(f, " pause@{step}+{millis}")?,
             }
             if *skew_millis != 0 {
                 write!(f, " skew={skew_millis}")?;
             }
         }
-        for Fault { request, kind } in &self.faults {
-            write!(f, " {}@{request}", kind.name())?;
+        for fault in &self.faults {
+            write!(f, " {fault}")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.kind.name(), self.request)
     }
 }
 
 /// A line that is no plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{word:?} is no part of a plan: it is written as `entries=3 crash@12 pause@40+2000 skew=-60000 fail@5`, \
+    "{word:?} is no part of a plan: it is written as `entries=3 dequeue=1 crash@12 pause@40+2000 skew=-60000 fail@5`, \
      with `skew` after the crash or pause of its life, and with fail, lost, late, slow or throttle for a request"
 )]
 pub struct PlanError {
@@ -220,6 +255,7 @@ impl Plan {
         if let Some((name, value)) = word.split_once('=') {
             match name {
                 "entries" => self.entries = value.parse().ok()?,
+                "dequeue" if value == "1" => self.dequeues_at_once = true,
                 "skew" => self.lives.last_mut()?.skew_millis = value.parse().ok()?,
                 _ => return None,
             }
@@ -227,7 +263,10 @@ impl Plan {
         }
         let (name, place) = word.split_once('@')?;
         let end = match name {
-            "crash" => End::Crash { step: place.parse().ok()? },
+            "crash" => match place.strip_prefix("ack") {
+                Some(ack) => End::CrashInAck { ack: ack.parse().ok()? },
+                None => End::Crash { step: place.parse().ok()? },
+            },
             "pause" => {
                 let (step, millis) = place.split_once('+')?;
                 End::Pause { step: step.parse().ok()?, millis: millis.parse().ok()? }
@@ -258,12 +297,26 @@ mod tests {
     }
 
     #[test]
+    fn half_of_the_plans_dequeue_at_once_if_they_may() {
+        for (may, expected) in [(true, 80..120), (false, 0..1)] {
+            let settings = Settings { dequeues_at_once: may, ..Settings::default() };
+            let draw = |&seed: &u64| {
+                Plan::draw(&mut SimRuntime::new(seed).random("plan"), &settings).dequeues_at_once
+            };
+            let found = (0..200).filter(draw).count();
+            assert!(expected.contains(&found), "{found} of 200");
+        }
+    }
+
+    #[test]
     fn a_line_that_is_no_plan_is_refused_by_the_word() {
         for (line, word) in [
             ("entries=2 crash", "crash"),
             ("entries=2 skew=5", "skew=5"),
             ("entries=2 pause@3", "pause@3"),
             ("entries=2 burn@3", "burn@3"),
+            ("entries=2 crash@ack", "crash@ack"),
+            ("entries=2 dequeue=2", "dequeue=2"),
             ("entries=two", "entries=two"),
             ("crash@3", "crash@3"),
             ("", ""),

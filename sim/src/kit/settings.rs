@@ -28,6 +28,13 @@ pub struct Settings {
     pub pauses: bool,
     /// Whether wall clocks may be wrong.
     pub skews: bool,
+    /// Whether in half of the worlds each acknowledgement is dequeued at once, whatever the [`dequeue_acks`] are that
+    /// [`Node::consumer`](super::Node::consumer) is given, and some lives crash in an acknowledgement. A world has
+    /// few entries: else nearly all acknowledgements would be forgotten by the next crash, and one that comes
+    /// before its commit would do no harm.
+    ///
+    /// [`dequeue_acks`]: buffer_driver::ConsumerConfig::dequeue_acks
+    pub dequeues_at_once: bool,
     /// What kind of store it is.
     pub profile: Profile,
     /// How long its requests take.
@@ -41,7 +48,7 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// Up to 24 entries, 4 lives and 6 faults; pauses, wrong clocks; S3, 20 ms away; at most two calls to a
+    /// Up to 24 entries, 4 lives and 6 faults; pauses, wrong clocks, dequeuing at once; S3, 20 ms away; at most two calls to a
     /// batch; half an hour; 1,000 smaller worlds.
     fn default() -> Self {
         Self {
@@ -50,6 +57,7 @@ impl Default for Settings {
             most_faults: 6,
             pauses: true,
             skews: true,
+            dequeues_at_once: true,
             profile: Profile::S3,
             latency: Latency::fixed(Duration::from_millis(20)),
             producer: ProducerConfig { max_buffered_inputs: 2, ..ProducerConfig::default() },

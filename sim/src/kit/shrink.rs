@@ -5,6 +5,9 @@ use super::plan::{End, Fault, FaultKind, Life, Plan};
 /// How many steps of a first life, and half as many requests, the smallest plans go through.
 const SMALL: u64 = 60;
 
+/// How many of its acknowledgements.
+const FEW: u64 = 2;
+
 /// What was left of a plan, and how many worlds that took.
 pub(super) struct Shrunk {
     pub(super) plan: Plan,
@@ -23,6 +26,7 @@ pub(super) fn shrink(plan: Plan, most: usize, fails: impl FnMut(&Plan) -> bool) 
         search.drop_faults();
         search.drop_lives();
         search.lower_entries();
+        search.dequeue_later();
         search.make_lives_simpler();
         search.lower_steps();
         if search.plan == before || search.is_over() {
@@ -61,9 +65,11 @@ impl<F: FnMut(&Plan) -> bool> Search<F> {
     fn try_the_smallest(&mut self) {
         let planned = self.plan.clone();
         let pause = planned.lives.iter().find_map(|life| match life.end {
-            End::Crash { .. } => None,
+            End::Crash { .. } | End::CrashInAck { .. } => None,
             End::Pause { millis, .. } => Some(millis),
         });
+        let in_ack = planned.lives.iter().any(|life| matches!(life.end, End::CrashInAck { .. }));
+        let acks = if in_ack { FEW } else { 0 };
         let ends = |step| {
             let crash = (!planned.lives.is_empty()).then_some(End::Crash { step });
             crash.into_iter().chain(pause.map(|millis| End::Pause { step, millis }))
@@ -72,9 +78,10 @@ impl<F: FnMut(&Plan) -> bool> Search<F> {
         kinds.sort_unstable();
         kinds.dedup();
         for entries in 1..=planned.entries.min(2) {
-            let calm = Plan::calm(entries);
-            let lives = (1..=SMALL)
-                .flat_map(ends)
+            let calm = Plan { dequeues_at_once: planned.dequeues_at_once, ..Plan::calm(entries) };
+            let lives = (1..=acks)
+                .map(|ack| End::CrashInAck { ack })
+                .chain((1..=SMALL).flat_map(ends))
                 .map(|end| Plan { lives: vec![Life { end, skew_millis: 0 }], ..calm.clone() });
             let faults = (1..=SMALL / 2)
                 .flat_map(|request| kinds.iter().map(move |&kind| Fault { request, kind }));
@@ -126,6 +133,10 @@ impl<F: FnMut(&Plan) -> bool> Search<F> {
         }
     }
 
+    fn dequeue_later(&mut self) {
+        self.accept(Plan { dequeues_at_once: false, ..self.plan.clone() });
+    }
+
     /// A clock that is right, and a crash instead of a pause.
     fn make_lives_simpler(&mut self) {
         for index in 0..self.plan.lives.len() {
@@ -149,6 +160,9 @@ impl<F: FnMut(&Plan) -> bool> Search<F> {
             match self.plan.lives[index].end {
                 End::Crash { step } => self.lower(step, |plan, step| {
                     plan.lives[index].end = End::Crash { step };
+                }),
+                End::CrashInAck { ack } => self.lower(ack, |plan, ack| {
+                    plan.lives[index].end = End::CrashInAck { ack };
                 }),
                 End::Pause { step, millis } => self.lower(step, |plan, step| {
                     plan.lives[index].end = End::Pause { step, millis };
@@ -192,7 +206,7 @@ mod tests {
         let fails = |plan: &Plan| {
             let is_pause = |life: &super::super::Life| match life.end {
                 End::Pause { step, millis } => step >= 100 && millis >= 2000,
-                End::Crash { .. } => false,
+                End::Crash { .. } | End::CrashInAck { .. } => false,
             };
             let line = plan.to_string();
             plan.entries >= 5 && plan.lives.iter().any(is_pause) && line.contains("lost@")
@@ -204,8 +218,22 @@ mod tests {
 
     #[test]
     fn what_fails_whatever_happens_is_one_entry() {
-        let shrunk = shrink(plan("entries=20 crash@90 fail@3"), 1000, |_| true);
+        let shrunk = shrink(plan("entries=20 dequeue=1 crash@90 fail@3"), 1000, |_| true);
         assert_eq!(shrunk.plan, Plan::calm(1));
+    }
+
+    #[test]
+    fn dequeuing_at_once_is_left_where_it_is_needed() {
+        let fails = |plan: &Plan| plan.dequeues_at_once && !plan.lives.is_empty();
+        let shrunk = shrink(plan("entries=20 dequeue=1 crash@90 fail@3"), 1000, fails);
+        assert_eq!(shrunk.plan.to_string(), "entries=1 dequeue=1 crash@1");
+    }
+
+    #[test]
+    fn a_crash_in_an_acknowledgement_is_made_one_in_the_first() {
+        let fails = |plan: &Plan| plan.to_string().contains("crash@ack");
+        let shrunk = shrink(plan("entries=20 crash@90 crash@ack5 fail@3"), 1000, fails);
+        assert_eq!(shrunk.plan.to_string(), "entries=1 crash@ack1");
     }
 
     #[test]

@@ -43,11 +43,39 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { worlds, entries, lives, crashes, pauses, resumed: _, errors, faults, requests } =
-            self;
+            *self;
         write!(
             f,
-            "{worlds} worlds: {entries} entries, each applied once and in order; {lives} lives, of which {crashes} crashed, \
-             {pauses} were paused and {errors} ended with an error; {faults} faults in {requests} requests"
+            "{}: {}, each applied once and in order; {}, of which {crashes} crashed, {pauses} paused and {errors} ended \
+             with an error; {} in {}",
+            Count(worlds, "world", "worlds"),
+            Count(entries, "entry", "entries"),
+            Count(lives, "life", "lives"),
+            Count(faults, "fault", "faults"),
+            Count(requests, "request", "requests"),
         )
+    }
+}
+
+/// So many of something, in words.
+pub(super) struct Count(pub(super) u64, pub(super) &'static str, pub(super) &'static str);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(number, one, many) = self;
+        write!(f, "{number} {}", if *number == 1 { one } else { many })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_of_something_is_not_many() {
+        let one = Summary { worlds: 1, entries: 1, lives: 1, requests: 12, ..Summary::default() };
+        let text = one.to_string();
+        assert!(text.starts_with("1 world: 1 entry, each applied"), "{text}");
+        assert!(text.ends_with("; 0 faults in 12 requests"), "{text}");
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use super::summary::Count;
+
 macro_rules! violations {
     ($($(#[$docs:meta])* $name:ident $(#[$error:meta])* {
         $($(#[$field_docs:meta])* $field:ident: $type:ty,)*
@@ -75,7 +77,8 @@ violations! {
         entry: Bytes,
     },
     /// Something was still in the queue when all time was up.
-    Stuck #[error("the queue is not empty after {minutes} minutes: {batches} batches are left, from sequence {sequence} on{}", last(.error))] {
+    Stuck #[error("the queue is not empty after {}: {} left, from sequence {sequence} on{}",
+        Count(*.minutes, "minute", "minutes"), Count(*.batches, "batch is", "batches are"), last(.error))] {
         /// The first sequence that is left.
         sequence: u64,
         /// How many batches are left.
@@ -89,6 +92,13 @@ violations! {
     Unreadable #[error("the database cannot be read: {error}")] {
         /// What it said.
         error: String,
+    },
+    /// Something of yours goes on and on and never waits, so that no time passes.
+    Endless #[error("your code never waits: {who} took {steps} steps in no time")] {
+        /// The process.
+        who: String,
+        /// How many steps it took at one moment.
+        steps: u64,
     },
     /// Something panicked, or the world has no end.
     Panicked #[error("{what}")] {
@@ -116,6 +126,7 @@ impl Violation {
             | Self::Stuck { sequence, .. } => Some(*sequence),
             Self::NotListed { .. }
             | Self::Unreadable { .. }
+            | Self::Endless { .. }
             | Self::Panicked { .. }
             | Self::NotDeterministic { .. } => None,
         }
@@ -137,5 +148,20 @@ impl fmt::Display for Text<'_> {
         let shown = &self.0[..self.0.len().min(LONGEST)];
         let more = if self.0.len() > LONGEST { "..." } else { "" };
         write!(f, "\"{}{more}\"", shown.escape_ascii())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_batch_is_left_and_two_are() {
+        for (batches, words) in [(1, "1 batch is left"), (2, "2 batches are left")] {
+            let stuck = Violation::Stuck { sequence: 3, batches, minutes: 1, error: None };
+            let expected =
+                format!("the queue is not empty after 1 minute: {words}, from sequence 3 on");
+            assert_eq!(stuck.to_string(), expected);
+        }
     }
 }

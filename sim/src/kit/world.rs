@@ -37,6 +37,9 @@ pub struct World {
     log: Log,
 }
 
+/// How many steps a world may take in all.
+pub(super) const MOST_STEPS: u64 = 1_000_000;
+
 impl World {
     /// A world of this seed, with a store as the settings say.
     #[must_use]
@@ -50,7 +53,7 @@ impl World {
             keeps_lines,
             // Longer than what the kit waits for in all: who is late is to be told so, and not to panic.
             time_budget: settings.time_limit * 4,
-            step_budget: 1_000_000,
+            step_budget: MOST_STEPS,
             ..SimOptions::default()
         };
         let runtime = SimRuntime::with_options(seed, options);
@@ -76,11 +79,11 @@ impl World {
     /// A process of its own in which nothing happens by itself: crash, pause and skew it as you like.
     #[must_use]
     pub fn node(&self, name: &str) -> Node {
-        self.numbered_node(name, 1)
+        self.numbered_node(name, 1, false)
     }
 
-    pub(super) fn numbered_node(&self, name: &str, number: u32) -> Node {
-        Node::new(&self.runtime, &self.store, &self.log, name, number)
+    pub(super) fn numbered_node(&self, name: &str, number: u32, dequeues_at_once: bool) -> Node {
+        Node::new(&self.runtime, &self.store, &self.log, name, number, dequeues_at_once)
     }
 
     /// A source of random choices for one purpose.

@@ -122,7 +122,7 @@ impl Request {
 
 impl Request {
     /// What it asks for, in words.
-    pub(super) fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         Words(self).to_string()
     }
 }
