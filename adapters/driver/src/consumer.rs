@@ -441,13 +441,14 @@ impl Consumer {
         })
     }
 
-    /// Asks until there is an answer.
+    /// A simulation may end this process here.
     async fn end_ack(&self) {
         if let Some(after) = self.engine.host.runtime.after_ack() {
             after.await;
         }
     }
 
+    /// Asks until there is an answer.
     async fn ask<T>(&self, mut ask: impl FnMut(&mut ConsumerRole, Now) -> Asked<T>) -> T {
         loop {
             match self.engine.with(&mut ask) {
