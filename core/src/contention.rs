@@ -32,12 +32,14 @@ const DELIVERY_SHARE: u32 = 4;
 const STREAK: u32 = 8;
 /// How long that pause is, in times of what a read and a swap take together: another writer fits into it.
 const PAUSE_TURNS: f64 = 1.5;
-/// Between how many times what is usual, by its age, a writer spreads its tries: young ones far, old ones hardly.
+/// Between how many times what a try takes, by its age, a writer spreads its tries: young ones far, old ones hardly.
 const SPREAD: (f64, f64) = (0.3, 2.0);
+/// What a try takes, in swaps: the manifest is read before, where it is not read beside the one before.
+const TRY_SWAPS: u32 = 2;
+/// After so many tries in a row that were lost there are so many others that it does not help to go on at once.
+const FEW_TRIES: u32 = 8;
 /// By how much closer who sees that others were served before tries again.
 const PASSED_BY: f64 = 0.3;
-/// In how many times what a swap takes the spread is counted.
-const SPREAD_SWAPS: u32 = 2;
 /// After each so many tries in a row that were lost, the spread is doubled.
 const TRIES: u32 = 16;
 /// After so many tries in a row that were throttled while nobody wrote, the spread is doubled as well.
@@ -60,6 +62,11 @@ const TURN_GROWS: f64 = 0.5;
 ///   came after it hurries, and who sees that they came long before it lets
 ///   those be served that came between, once. So who came first is served
 ///   first, nearly.
+///
+/// Who has turns also reads the manifest beside each swap: if others get before it,
+/// it knows what they wrote as soon as it has lost, and its next swap follows after
+/// one round trip, not two. Where that would be no help, since it rests for long
+/// or one of very many is served first, the manifest is read after the rest.
 ///
 /// What is uploaded meanwhile goes into one swap. Until a writer has got
 /// through against others it knows neither, and each conflict doubles the window
@@ -97,6 +104,8 @@ pub(crate) struct Contention {
     turn: Duration,
     /// How long a batch waits for its swap, where others are in the way.
     usual: Duration,
+    /// The manifest is read beside the swap that is out.
+    is_read_beside: bool,
     /// Those who were served last came after us.
     passed_by: bool,
     /// It has given way since the last success.
@@ -148,6 +157,7 @@ impl Contention {
             refused: 0,
             turn: none,
             usual: none,
+            is_read_beside: false,
             passed_by: false,
             gave_way: false,
             others_return: false,
@@ -163,6 +173,16 @@ impl Contention {
     /// Whether others are given their turns.
     pub(crate) fn has_turns(&self) -> bool {
         !self.turn.is_zero() && self.turn >= self.swap
+    }
+
+    /// Decides whether the manifest is to be read beside the next swap: others may get before that, and will
+    /// not be given way to for so long that what was read is old.
+    pub(crate) fn reads_beside(&mut self, urgency: Urgency) -> bool {
+        self.is_read_beside = self.has_turns()
+            && self.throttled.is_zero()
+            && self.tries < FEW_TRIES
+            && self.window_after_conflict(self.swap, self.swap, urgency) <= self.swap * 2;
+        self.is_read_beside
     }
 
     /// Notes how long the manifest took to be read.
@@ -220,18 +240,30 @@ impl Contention {
         self.streak = 0;
         self.tries = self.tries.saturating_add(1);
         self.lost = self.lost.saturating_add(self.read).saturating_add(took);
+        if self.usual.is_zero() {
+            self.widen(took);
+        }
+        let a_try = if self.is_read_beside { took } else { took.saturating_mul(TRY_SWAPS) };
+        let wait = self.window_after_conflict(took, a_try, urgency).mul_f64(random.f64());
+        self.lost = self.lost.saturating_add(wait);
+        wait
+    }
+
+    /// From what the wait after a conflict is drawn, if a try takes so long.
+    fn window_after_conflict(&self, took: Duration, a_try: Duration, urgency: Urgency) -> Duration {
         let window = match self.usual {
-            Duration::ZERO => self.widened(took, urgency),
+            Duration::ZERO => {
+                let patience = took.saturating_mul(PATIENCE_SWAPS).max(LEAST);
+                let hurry = 1.0 + urgency.waited.as_secs_f64() / patience.as_secs_f64();
+                self.window.mul_f64(1.0 / hurry)
+            }
             usual => {
                 let order = if self.passed_by { PASSED_BY } else { 1.0 };
                 let spread = Self::spread(usual, urgency) * order * self.escalation();
-                took.saturating_mul(SPREAD_SWAPS).mul_f64(spread).min(MOST)
+                a_try.mul_f64(spread).min(MOST)
             }
         };
-        let window = window.max(self.crowd_window(took.max(self.throttled * 2), urgency));
-        let wait = window.mul_f64(random.f64());
-        self.lost = self.lost.saturating_add(wait);
-        wait
+        window.max(self.crowd_window(took.max(self.throttled * 2), urgency))
     }
 
     /// How far to spread tries by the age of what waits, where so long a wait is usual.
@@ -248,15 +280,12 @@ impl Contention {
         f64::from(1_u32 << (self.tries / TRIES).min(8))
     }
 
-    /// The window of who knows nothing of the others, one conflict later.
-    fn widened(&mut self, took: Duration, urgency: Urgency) -> Duration {
+    /// Widens the window of who knows nothing of the others, for one more conflict.
+    fn widen(&mut self, took: Duration) {
         let most = took.saturating_mul(MOST_SWAPS).min(MOST);
         crate::sometimes!(ContentionDoubled, self.window >= took && self.window < most);
         crate::sometimes!(ContentionCapped, self.window >= most && took < most);
         self.window = self.window.saturating_mul(2).clamp(took, most);
-        let patience = took.saturating_mul(PATIENCE_SWAPS);
-        let hurry = 1.0 + urgency.waited.as_secs_f64() / patience.as_secs_f64();
-        self.window.mul_f64(1.0 / hurry)
     }
 
     /// What a swap takes by all that is known. One slow reply says little of the next:
@@ -436,6 +465,27 @@ mod tests {
         contention.on_quiet();
         assert!(!contention.has_turns());
         assert_eq!(contention.on_success(TOOK, AT_EASE, false, &mut random), None);
+    }
+
+    #[test]
+    fn the_manifest_is_read_beside_a_swap_where_a_conflict_would_hardly_be_rested_for() {
+        let mut random = fastrand::Rng::with_seed(1);
+        assert!(!Contention::new().reads_beside(AT_EASE), "nobody is known to write");
+        let mut contention = contended(10, &mut random);
+        assert!(contention.reads_beside(waited(TOOK * 40)));
+        let mean = |contention: &Contention, random: &mut fastrand::Rng| {
+            let wait = |_| contention.clone().on_conflict(TOOK, waited(TOOK * 40), random);
+            (0..200).map(wait).sum::<Duration>() / 200
+        };
+        let beside = mean(&contention, &mut random);
+        for _ in 0..FEW_TRIES {
+            contention.on_conflict(TOOK, waited(TOOK * 40), &mut random);
+        }
+        assert!(!contention.reads_beside(waited(TOOK * 40)), "there are too many others");
+        let afresh = mean(&contention, &mut random);
+        assert!(afresh > beside * 3 / 2 && afresh < beside * 5 / 2, "{afresh:?}, {beside:?}");
+        contention.on_throttled(waited(TOOK * 40), &mut random);
+        assert!(!contention.reads_beside(waited(TOOK * 40)), "the store wants fewer requests");
     }
 
     #[test]

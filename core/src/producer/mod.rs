@@ -131,6 +131,8 @@ enum Purpose {
     Encode(BatchId),
     Upload(BatchId),
     ReadManifest,
+    /// It is read while a swap is out, so that who loses knows at once what to swap on.
+    ReadBeside,
     Swap,
 }
 
@@ -348,7 +350,7 @@ impl Producer {
     fn settle(&mut self, batch: &Batch, outcome: Result<(), DeliveryError>) {
         let held_by_host = self.running.values_mut().find(|running| match running.purpose {
             Purpose::Encode(id) | Purpose::Upload(id) => id == batch.id,
-            Purpose::ReadManifest | Purpose::Swap => false,
+            Purpose::ReadManifest | Purpose::ReadBeside | Purpose::Swap => false,
         });
         match held_by_host {
             Some(running) => {
@@ -438,11 +440,16 @@ impl Producer {
         retries.chain(late).chain(flush).chain(self.committer.deadline()).min()
     }
 
-    fn command<R>(&mut self, purpose: Purpose, build: impl FnOnce(Ticket<R>) -> Command) {
+    fn command<R>(
+        &mut self,
+        purpose: Purpose,
+        build: impl FnOnce(Ticket<R>) -> Command,
+    ) -> CommandId {
         let (id, ticket) = self.ids.ticket();
         let earlier = self.running.insert(id, Running { purpose, orphaned_bytes: 0 });
         assert!(earlier.is_none(), "ids are never used twice");
         self.outputs.push_back(Output::Command(build(ticket)));
+        id
     }
 
     fn index_of(&self, id: BatchId) -> Option<usize> {
@@ -460,9 +467,16 @@ impl Machine for Producer {
             (Purpose::Encode(id), Reply::Encoded(result)) => self.on_encoded(id, result),
             (Purpose::Upload(id), Reply::Write(result)) => self.on_upload(now, id, result),
             (Purpose::ReadManifest, Reply::Read(result)) => self.on_manifest(now, result),
+            (Purpose::ReadBeside, Reply::Read(result)) => {
+                self.on_manifest_beside(now, completion.id, result);
+            }
             (Purpose::Swap, Reply::Write(result)) => self.on_swap(now, result),
             (
-                Purpose::Encode(_) | Purpose::Upload(_) | Purpose::ReadManifest | Purpose::Swap,
+                Purpose::Encode(_)
+                | Purpose::Upload(_)
+                | Purpose::ReadManifest
+                | Purpose::ReadBeside
+                | Purpose::Swap,
                 Reply::Encoded(_)
                 | Reply::Write(_)
                 | Reply::Read(_)

@@ -1,11 +1,14 @@
 //! The transitions of the manifest: one swap at a time, and finding out what became of it.
 
+mod beside;
 mod reading;
 
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 use core::mem;
 use core::time::Duration;
+
+use beside::Beside;
 
 use super::attempt::Attempt;
 use super::batch::{Batch, Doubt, Stage};
@@ -36,6 +39,8 @@ pub(super) struct Committer {
     phase: Phase,
     /// The swap whose outcome is not certain.
     attempt: Option<Attempt>,
+    /// The manifest as it was read while that swap was out.
+    beside: Beside,
     contention: Contention,
     backoff: Backoff,
     suspicion: Suspicion,
@@ -65,6 +70,7 @@ impl Committer {
             was_away: false,
             phase: Phase::Resting { after: None },
             attempt: None,
+            beside: Beside::None,
             contention: Contention::new(),
             backoff: Backoff::new(RETRY_BASE, RETRY_MOST),
             suspicion: Suspicion::new(),
@@ -100,6 +106,7 @@ impl Committer {
 
     pub(super) fn fingerprint(&self, hasher: &mut impl Hasher) {
         mem::discriminant(&self.phase).hash(hasher);
+        mem::discriminant(&self.beside).hash(hasher);
         (self.seen, self.stale).hash(hasher);
         for known in self.known.iter().chain(self.attempt.iter().map(|attempt| &attempt.base)) {
             let manifest = &known.manifest;
@@ -125,6 +132,9 @@ impl Producer {
         }
         self.committer.phase = Phase::Resting { after: None };
         self.forget_an_attempt_that_concerns_nobody();
+        if self.looks_beside(now) {
+            return;
+        }
         let undecided = self.committer.attempt.is_some();
         // The first read goes out with the first encode: an uncontended commit then finds the manifest known.
         let unread = self.committer.known.is_none() && !self.pipeline.is_empty();
@@ -146,6 +156,7 @@ impl Producer {
         if !attempt.batches.iter().any(|(id, _)| self.index_of(*id).is_some()) {
             crate::sometimes!(AttemptForgotten);
             self.committer.attempt = None;
+            self.committer.beside = Beside::None;
             self.committer.stale = true;
         }
     }
@@ -217,6 +228,7 @@ impl Producer {
         let payload = attempt.result.to_rope();
         let location = self.config.manifest_path.clone();
         let timeout = self.config.request_timeout;
+        self.read_beside(now);
         self.committer.phase = Phase::Swapping { since: now.monotonic };
         self.stats.swaps += 1;
         self.command(Purpose::Swap, |ticket| {
@@ -294,6 +306,7 @@ impl Producer {
                 let known = Known { manifest: attempt.result.clone(), version: Some(version) };
                 self.committer.known = Some(known);
                 self.committer.seen = true;
+                self.end_beside();
                 // Whoever stays away for a turn swaps on what others have written meanwhile.
                 self.committer.stale = others_write;
                 self.committer.was_away = others_write;

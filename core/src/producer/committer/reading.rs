@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use core::mem;
+use core::time::Duration;
 
 use super::super::attempt::Proof;
 use super::super::batch::{Doubt, Stage};
@@ -32,6 +33,16 @@ impl Producer {
     ) {
         let Phase::Reading { since } = self.committer.phase else { return };
         let took = self.took(now, since);
+        self.on_reading(now, took, result);
+    }
+
+    /// Takes a reading that took so long, whatever it was asked for.
+    pub(super) fn on_reading(
+        &mut self,
+        now: Now,
+        took: Duration,
+        result: Result<ReadOutcome, StoreError>,
+    ) {
         self.committer.contention.on_read(took);
         let was_away = mem::take(&mut self.committer.was_away);
         self.committer.phase = Phase::Resting { after: None };
@@ -95,7 +106,7 @@ impl Producer {
         }
     }
 
-    fn read_as_manifest(&self, object: Object) -> Result<Known, Fault> {
+    pub(super) fn read_as_manifest(&self, object: Object) -> Result<Known, Fault> {
         let location = &self.config.manifest_path;
         let manifest = match &self.committer.known {
             Some(known) => Manifest::parse_after(location, object.bytes, &known.manifest),
@@ -105,7 +116,7 @@ impl Producer {
     }
 
     /// Whether a reading cannot be a later state of the manifest that was known.
-    fn contradiction(&self, seen: &Known) -> Option<ManifestError> {
+    pub(super) fn contradiction(&self, seen: &Known) -> Option<ManifestError> {
         if crate::planted!(SequenceRestartedOnMissingManifest) && seen.version.is_none() {
             return None;
         }

@@ -123,10 +123,12 @@ impl Oracles {
         self.check_base(by, number, &old);
         let (before, after) =
             ((old.first(), old.next, old.epoch), (new.first(), new.next, new.epoch));
-        if after.2 > before.2
-            && let Some(life) = self.life(by)
-        {
-            life.spending.forget_fetches();
+        if let Some(life) = self.life(by) {
+            // Two may take over with the same bytes, where a store ignores the condition of the second.
+            let known = life.swaps.iter().find(|(swap, _)| *swap == number);
+            if after.2 > known.map_or(before.2, |(_, seen)| seen.2) {
+                life.spending.forget_fetches();
+            }
         }
         let rises = after.0 >= before.0 && after.1 >= before.1 && after.2 >= before.2;
         if !rises || after == before {
