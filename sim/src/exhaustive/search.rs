@@ -134,8 +134,8 @@ pub fn explore(limits: Limits, bug: Option<Bug>, jobs: usize, time: Duration) ->
     all
 }
 
-/// Tries one configuration after the other, from the smallest on, and tells of each: each has half of the time that is
-/// left, and the last one all of it. Ends where something does not hold. The sum is of all of them.
+/// Tries one configuration after the other, from the smallest on, and tells of each, until the time is over. Ends where
+/// something does not hold. The sum is of all of them.
 ///
 /// # Panics
 ///
@@ -150,10 +150,8 @@ pub fn climb(
 ) -> Summary {
     let begun = Instant::now();
     let mut all = Summary { complete: true, ..Summary::default() };
-    for (number, limits) in ladder.iter().enumerate() {
-        let left = time.saturating_sub(begun.elapsed());
-        let is_last = number + 1 == ladder.len();
-        let one = explore(*limits, bug, jobs, if is_last { left } else { left / 2 });
+    for limits in ladder {
+        let one = explore(*limits, bug, jobs, time.saturating_sub(begun.elapsed()));
         tell(limits, &one);
         all.states += one.states;
         all.complete &= one.complete;

@@ -187,10 +187,14 @@ impl World {
         self.drain(self.actors.len() - 1)
     }
 
-    /// What can happen now. The order is the same whenever the state is.
+    /// What has to be tried now. The order is the same whenever the state is.
     pub(super) fn steps(&self) -> Vec<Step> {
         let mut steps = Vec::new();
+        let first = self.goes_first();
         for (number, request) in self.requests.iter().enumerate() {
+            if first.is_some_and(|first| request.actor != first || request.slip.is_none()) {
+                continue;
+            }
             let is_of_manifest =
                 matches!(request.effect, Some(Effect::Swap { .. } | Effect::ReadManifest { .. }));
             match (&request.effect, &request.slip) {
@@ -204,6 +208,12 @@ impl World {
                     steps.push(Step::OwnConflict(number));
                 }
             }
+        }
+        if let Some(first) = first {
+            if self.limits.crashes > 0 {
+                steps.push(Step::Crash(first));
+            }
+            return steps;
         }
         let is_quiet = !self.requests.iter().any(|request| request.slip.is_some());
         if self.limits.take_overs > 0 {
@@ -219,6 +229,36 @@ impl World {
             steps.push(Step::Tick);
         }
         steps
+    }
+
+    /// Who makes its next step before all others, because that makes no difference to any of them: all
+    /// that it waits for has taken effect, and what it learns concerns nobody else.
+    ///
+    /// Until that step nothing depends on it and it on nothing: the answers are what they are, whatever others
+    /// do to the store meanwhile, and time does not pass while somebody waits, if it is in no haste.
+    /// So each order of steps leads to where one leads that begins with it.
+    fn goes_first(&self) -> Option<usize> {
+        let is_unhurried = self.limits.hurries == 0;
+        (0..self.actors.len()).find(|actor| {
+            let waits =
+                || self.requests.iter().filter(|it| it.actor == *actor && it.slip.is_some());
+            is_unhurried
+                && waits().next().is_some()
+                && waits().all(|it| it.effect.is_none() && !self.concerns_database(it))
+        })
+    }
+
+    /// Whether what an answer leads to depends on the database, or changes it: consumers share one.
+    fn concerns_database(&self, request: &Request) -> bool {
+        match &self.actors[request.actor].role {
+            Role::Producer(_) | Role::Gone => false,
+            // Who takes its place resumes from there; who has taken over stores what it gets.
+            Role::Consumer(consumer, _) => {
+                let takes_over =
+                    matches!(request.answer, Some(Answer::Write(WriteOutcome::Stored(_))));
+                self.limits.crashes > 0 || consumer.epoch().is_some() || takes_over
+            }
+        }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
