@@ -251,5 +251,6 @@ fn listed(entry: &Entry) -> Option<ListedObject> {
     (!metadata.is_dir()).then(|| ListedObject {
         location: Location::from(entry.path()),
         last_modified: last_modified(metadata),
+        bytes: Some(metadata.content_length()),
     })
 }
