@@ -5,7 +5,8 @@ use std::io;
 
 use buffer::{
     AckError, ConfigError, DeliveryError, DeliveryFailure, Ended, Fault, FlushError,
-    InitializeError, NextError, StoreError, StoreErrorKind, StoreOperation,
+    InitializeError, InspectError, LookError, NextError, SkipError, StoreError, StoreErrorKind,
+    StoreOperation, SweepError,
 };
 
 /// How a command ended.
@@ -31,6 +32,8 @@ pub(crate) enum Status {
     Differs,
     /// The store cannot compare and swap.
     NoCompareAndSwap,
+    /// The queue is past a limit of `--check`.
+    OverLimit,
     /// SIGINT or SIGTERM.
     Interrupted,
 }
@@ -42,6 +45,7 @@ impl Status {
             Self::Usage => 2,
             Self::Fenced => 3,
             Self::Differs => 4,
+            Self::OverLimit => 5,
             Self::NoCompareAndSwap => 6,
             Self::Interrupted => 130,
         }
@@ -64,6 +68,11 @@ impl Failure {
     /// A signal came, and what there is to say was said.
     pub(crate) const fn interrupted() -> Self {
         Self { status: Status::Interrupted, message: None }
+    }
+
+    /// The same with another exit code.
+    pub(crate) fn with_status(self, status: Status) -> Self {
+        Self { status, ..self }
     }
 
     /// Says first what was being done.
@@ -107,6 +116,15 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     message
 }
 
+/// What writing to standard output came to: that nobody reads it any more is fine.
+pub(crate) fn written<T>(result: io::Result<T>) -> Result<Option<T>, Failure> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if is_broken_pipe(&error) => Ok(None),
+        Err(error) => Err(Failure::failed(format!("cannot write to standard output: {error}"))),
+    }
+}
+
 /// Whether nobody reads what is written any more. That is no failure of ours.
 pub(crate) fn is_broken_pipe(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::BrokenPipe
@@ -144,6 +162,32 @@ impl From<ConfigError> for Failure {
         } else {
             Status::Failed
         };
+        Self::new(status, chain(&error))
+    }
+}
+
+impl From<InspectError> for Failure {
+    fn from(error: InspectError) -> Self {
+        Self::failed(chain(&error))
+    }
+}
+
+impl From<LookError> for Failure {
+    fn from(error: LookError) -> Self {
+        Self::failed(chain(&error))
+    }
+}
+
+impl From<SweepError> for Failure {
+    fn from(error: SweepError) -> Self {
+        Self::failed(chain(&error))
+    }
+}
+
+impl From<SkipError> for Failure {
+    fn from(error: SkipError) -> Self {
+        let status =
+            if let SkipError::Ended(ended) = &error { ended_status(ended) } else { Status::Failed };
         Self::new(status, chain(&error))
     }
 }
