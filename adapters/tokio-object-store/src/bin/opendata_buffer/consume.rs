@@ -95,7 +95,11 @@ impl Past {
             NextError::BatchMissing { sequence, .. } | NextError::BatchCorrupt { sequence, .. } => {
                 sequence.0
             }
-            _ => return Err(error.into()),
+            NextError::NotInitialized
+            | NextError::Ended(_)
+            | NextError::BatchUnreadable { .. }
+            | NextError::ManifestUnreadable(_)
+            | _ => return Err(error.into()),
         };
         if self.sequence != Some(found) {
             let hint = format!(

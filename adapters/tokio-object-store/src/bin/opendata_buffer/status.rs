@@ -5,7 +5,7 @@ mod report;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use buffer::{Inspector, InspectorConfig, QueueStatus, Reading};
+use buffer::{InspectError, Inspector, InspectorConfig, QueueStatus, Reading};
 use clap::{ArgGroup, Args, ValueEnum};
 
 use crate::exit::{Failure, Outcome, Status, written};
@@ -80,7 +80,7 @@ async fn work(inspector: &Inspector, options: &Options) -> Outcome {
     }
     let explain = |error| queue::unreadable(error, &options.queue);
     let reading = inspector.read().await.map_err(explain)?;
-    let report = look(inspector, options, &reading).await?;
+    let report = look(inspector, options, &reading).await.map_err(explain)?;
     written(options.print(&report, io::stdout().lock()))?;
     options.check.hold(&report.status)
 }
@@ -90,14 +90,9 @@ async fn look<'a>(
     inspector: &'a Inspector,
     options: &Options,
     reading: &Reading,
-) -> Result<Report<'a>, Failure> {
+) -> Result<Report<'a>, InspectError> {
     let lists = options.orphans || !(options.quick || options.watch);
-    let objects = if lists {
-        let listed = inspector.objects(reading).await;
-        Some(listed.map_err(|error| queue::unreadable(error, &options.queue))?)
-    } else {
-        None
-    };
+    let objects = if lists { Some(inspector.objects(reading).await?) } else { None };
     let status = inspector.status(reading);
     let orphans = options.orphans;
     Ok(Report { store: inspector.store(), status, objects, orphans, read_at: reading.read_at })
@@ -110,29 +105,43 @@ async fn watch(inspector: &Inspector, options: &Options) -> Outcome {
     let mut reading = inspector.read().await.map_err(explain)?;
     let mut lines = 0;
     loop {
-        let report = look(inspector, options, &reading).await?;
-        let mut text = Vec::new();
-        options.print(&report, &mut text).expect("memory takes what is written");
-        if in_place && lines > 0 {
-            // Back to the first line, and away with all from there.
-            print!("\x1b[{lines}A\x1b[J");
-        }
-        lines = text.iter().filter(|byte| **byte == b'\n').count();
-        let mut stdout = io::stdout().lock();
-        if written(stdout.write_all(&text).and_then(|()| stdout.flush()))?.is_none() {
-            return Ok(());
-        }
-        drop(stdout);
-        tokio::time::sleep(options.interval).await;
-        match inspector.read_after(&reading).await {
-            Ok(Some(later)) => reading = later,
-            Ok(None) => {}
-            Err(error) if error.is_retryable() => {
-                eprintln!("{error}");
-                lines = 0;
+        let looked = look(inspector, options, &reading).await;
+        if let Some(report) = unless_passing(looked, &mut lines).map_err(explain)? {
+            let mut text = Vec::new();
+            options.print(&report, &mut text).expect("memory takes what is written");
+            let back = if in_place && lines > 0 {
+                // Back to the first line, and away with all from there.
+                format!("\x1b[{lines}A\x1b[J")
+            } else {
+                String::new()
+            };
+            lines = text.iter().filter(|byte| **byte == b'\n').count();
+            let mut stdout = io::stdout().lock();
+            let whole = [back.as_bytes(), &text].concat();
+            if written(stdout.write_all(&whole).and_then(|()| stdout.flush()))?.is_none() {
+                return Ok(());
             }
-            Err(error) => return Err(explain(error)),
         }
+        tokio::time::sleep(options.interval).await;
+        let later = inspector.read_after(&reading).await;
+        if let Some(Some(later)) = unless_passing(later, &mut lines).map_err(explain)? {
+            reading = later;
+        }
+    }
+}
+
+/// Tells a failure that may pass, and forgets it: what is printed next begins on a line of its own.
+fn unless_passing<T>(
+    result: Result<T, InspectError>,
+    lines: &mut usize,
+) -> Result<Option<T>, InspectError> {
+    match result {
+        Err(error) if error.is_retryable() => {
+            eprintln!("{error}");
+            *lines = 0;
+            Ok(None)
+        }
+        result => result.map(Some),
     }
 }
 
