@@ -55,6 +55,8 @@ impl Reading {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueStatus {
+    /// When it was taken, by the inspector's clock.
+    pub taken_at: UnixMillis,
     /// The epoch of whoever consumes the queue; zero if nobody ever has.
     pub epoch: u64,
     /// The sequence of the oldest batch; `next_sequence` if there is none.
@@ -95,6 +97,7 @@ impl QueueStatus {
         let manifest = &reading.manifest;
         let oldest = manifest.entries().next().map(|entry| OldestBatch::of(entry, prefix, wall));
         Self {
+            taken_at: wall,
             epoch: manifest.epoch().0,
             first_sequence: manifest.first_sequence().0,
             next_sequence: manifest.next_sequence().0,
