@@ -3,24 +3,32 @@
 #![cfg(all(feature = "cli", unix))]
 
 mod console;
+mod refusing;
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
-use std::thread;
 
+use buffer::contract::wire::{Options, WireServer};
 use console::{blocks, check};
 
-/// Runs a transcript, with these variables.
-fn transcript(name: &str, variables: &[(&str, &str)]) {
+/// Runs a transcript, with the servers that it names.
+///
+/// `$S3` is one for this transcript alone, `$READABLE` shows what is in that and takes nothing, and `$DENYING` denies everything.
+fn transcript(name: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts").join(name);
     let text = std::fs::read_to_string(path).expect("the transcript is there");
     let program = Path::new(env!("CARGO_BIN_EXE_opendata-buffer"));
     let programs = program.parent().expect("a program lies in a directory");
     let mut blocks = blocks(&text, "console");
     assert!(!blocks.is_empty(), "{name} shows something");
-    let set = variables.iter().map(|(name, value)| format!("export {name}={value}\n"));
-    let set: String = set.collect();
+    let s3 = WireServer::start(&Options::default()).expect("a port is free");
+    let urls = [
+        ("S3", s3.url()),
+        ("READABLE", refusing::start(Some(s3.address()))),
+        ("DENYING", refusing::start(None)),
+    ];
+    let told = "&allow_http=true&access_key_id=id&secret_access_key=hidden";
+    let set: String =
+        urls.iter().map(|(name, url)| format!("{name}='endpoint={url}{told}'\n")).collect();
     for block in &mut blocks {
         block.script.insert_str(0, &set);
     }
@@ -31,80 +39,90 @@ fn transcript(name: &str, variables: &[(&str, &str)]) {
 
 #[test]
 fn status() {
-    transcript("status.md", &[]);
+    transcript("status.md");
 }
 
 #[test]
 fn tail() {
-    transcript("tail.md", &[]);
+    transcript("tail.md");
 }
 
 #[test]
 fn inspect_batch() {
-    transcript("inspect.md", &[]);
+    transcript("inspect.md");
 }
 
 #[test]
 fn verify() {
-    transcript("verify.md", &[]);
+    transcript("verify.md");
 }
 
 #[test]
 fn gc() {
-    transcript("gc.md", &[]);
+    transcript("gc.md");
+}
+
+#[test]
+fn manifest_dump() {
+    transcript("dump.md");
 }
 
 #[test]
 fn manifest_diff() {
-    transcript("diff.md", &[]);
+    transcript("diff.md");
+}
+
+#[test]
+fn produce() {
+    transcript("produce.md");
+}
+
+#[test]
+fn consume() {
+    transcript("consume.md");
 }
 
 #[test]
 fn consume_skip() {
-    transcript("skip.md", &[]);
+    transcript("skip.md");
+}
+
+#[test]
+fn demo() {
+    transcript("demo.md");
+}
+
+#[test]
+fn doctor() {
+    transcript("doctor.md");
+}
+
+#[test]
+fn bench() {
+    transcript("bench.md");
 }
 
 #[test]
 fn config_show() {
-    transcript("config.md", &[]);
+    transcript("config.md");
 }
 
 #[test]
 fn completions_and_man() {
-    transcript("manual.md", &[]);
+    transcript("manual.md");
 }
 
 #[test]
 fn all_of_them_beside_a_consumer() {
-    transcript("beside.md", &[]);
+    transcript("beside.md");
+}
+
+#[test]
+fn all_of_them_on_a_url_and_without_the_right_to_write() {
+    transcript("url.md");
 }
 
 #[test]
 fn what_goes_wrong_alike() {
-    let url = start_denying();
-    transcript("wrong.md", &[("DENYING", &url)]);
-}
-
-/// A server that answers every request as S3 does who may not.
-fn start_denying() -> String {
-    const BODY: &str = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>";
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-    let url = format!("http://{}", listener.local_addr().expect("it listens"));
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.expect("it listens");
-            // No request here has a body, so that its head is all of it.
-            let (mut head, mut byte) = (Vec::new(), [0]);
-            while !head.ends_with(b"\r\n\r\n") && matches!(stream.read(&mut byte), Ok(1)) {
-                head.push(byte[0]);
-            }
-            let length = BODY.len();
-            // Who hangs up has not wanted to know.
-            let _ = write!(
-                stream,
-                "HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{BODY}"
-            );
-        }
-    });
-    url
+    transcript("wrong.md");
 }

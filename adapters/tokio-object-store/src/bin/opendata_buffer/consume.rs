@@ -9,16 +9,15 @@ use buffer::buffer_core::{Location, ReadOutcome};
 use buffer::{ConsumedBatch, Consumer, ConsumerConfig, NextError, Resume, Store, SystemClock};
 use clap::Args;
 
+use crate::LAST_WRITE;
 use crate::exit::{Failure, Outcome, is_broken_pipe};
 use crate::input::Delimiter;
 use crate::interrupt::Interrupt;
 use crate::output::{Entries, Format, Output};
 use crate::queue::{self, Queue};
+use crate::say::say;
 
 use skip::Skip;
-
-/// How long a signal leaves a batch that is being written out.
-const LAST_WRITE: Duration = Duration::from_secs(1);
 
 #[derive(Args, Debug)]
 pub(crate) struct Options {
@@ -103,29 +102,41 @@ impl Past {
         };
         if self.sequence != Some(found) {
             let hint = format!(
-                "`consume --skip {found} --reason TEXT` saves what it can, and goes past it"
+                "`consume {}--skip {found} --reason TEXT` saves what it can, and goes past it",
+                self.still_listed().map_or_else(String::new, |before| format!("--after {before} ")),
             );
             return Err(Failure::from(error).hint(&hint));
         }
         consumer.skip(found).await?;
-        eprintln!("skipped batch {found}");
+        say!("skipped batch {found}");
         self.is_skipped = true;
         Ok(())
     }
 
-    fn conclude(&self) -> Outcome {
-        let Some(sequence) = self.sequence else { return Ok(()) };
-        if !self.is_skipped {
-            let message = format!("batch {sequence} was not skipped: the reading ended before it");
-            return Err(Failure::failed(message));
-        }
-        if !self.is_left_behind {
-            eprintln!(
+    /// The batch that was skipped, if nothing takes it out of the queue yet.
+    fn still_listed(&self) -> Option<u64> {
+        self.sequence.filter(|_| self.is_skipped && !self.is_left_behind)
+    }
+
+    /// Says what is still to be done, also where the reading has failed.
+    fn tell(&self) {
+        if let Some(sequence) = self.still_listed() {
+            say!(
                 "batch {sequence} stays listed until a later one is acknowledged; \
                  --after {sequence} goes on behind it"
             );
         }
-        Ok(())
+    }
+
+    fn conclude(&self) -> Outcome {
+        match self.sequence.filter(|_| !self.is_skipped) {
+            None => Ok(()),
+            Some(sequence) => {
+                let message =
+                    format!("batch {sequence} was not skipped: the reading ended before it");
+                Err(Failure::failed(message))
+            }
+        }
     }
 }
 
@@ -137,12 +148,13 @@ pub(crate) async fn run(options: &Options, stop: Interrupt) -> Outcome {
     let Some(taken) = unless_stopped(&stop, take_over(&consumer, options)).await? else {
         return Err(Failure::interrupted());
     };
-    eprintln!("took over: epoch {}, was {}", taken.epoch, taken.previous);
+    say!("took over: epoch {}, was {}", taken.epoch, taken.previous);
 
     let mut past = Past { sequence: options.skip.sequence(), ..Past::default() };
     let read = read(&consumer, options, &mut past, &stop).await;
     // Whatever happened: what was written out must not come again.
     let closed = consumer.close().await;
+    past.tell();
     match read? {
         End::Done | End::BrokenPipe => {
             closed?;
@@ -173,7 +185,9 @@ async fn open(options: &Options) -> Result<Consumer, Failure> {
     queue::expect_directory(location)?;
     let store = queue::open(location, &told.parse()?)?;
     if !options.follow {
-        expect_manifest(&*store, &keys.manifest_path).await?;
+        let hint = "--follow waits for one, --manifest-path names another";
+        let explain = |failure: Failure| failure.hint(&queue::elsewhere(location, hint));
+        expect_manifest(&*store, &keys.manifest_path).await?.map_err(explain)?;
     }
     let config = ConsumerConfig {
         data_path_prefix: keys.data_path_prefix.clone(),
@@ -187,14 +201,14 @@ async fn open(options: &Options) -> Result<Consumer, Failure> {
     Ok(Consumer::with_store(config, store, Arc::new(SystemClock))?)
 }
 
-async fn expect_manifest(store: &dyn Store, manifest_path: &str) -> Outcome {
-    match queue::read_manifest(store, &Location::from(manifest_path)).await? {
+/// Whether there is a queue, once that is known.
+async fn expect_manifest(store: &dyn Store, manifest_path: &str) -> Result<Outcome, Failure> {
+    Ok(match queue::read_manifest(store, &Location::from(manifest_path)).await? {
         ReadOutcome::Found(_) | ReadOutcome::NotModified => Ok(()),
         ReadOutcome::Missing => Err(Failure::failed(format!(
-            "no such queue: there is no manifest {manifest_path} in {store}; \
-             --follow waits for one, --manifest-path names another"
+            "no such queue: there is no manifest {manifest_path} in {store}"
         ))),
-    }
+    })
 }
 
 async fn take_over(consumer: &Consumer, options: &Options) -> Result<buffer::TakeOver, Failure> {

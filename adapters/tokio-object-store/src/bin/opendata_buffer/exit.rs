@@ -1,13 +1,15 @@
 //! How a command ends: its exit code, and what stderr says.
 
 use std::error::Error;
-use std::io;
+use std::io::{self, Write};
 
 use buffer::{
     AckError, ConfigError, DeliveryError, DeliveryFailure, Ended, Fault, FlushError,
     InitializeError, InspectError, LookError, NextError, SkipError, StoreError, StoreErrorKind,
     StoreOperation, SweepError,
 };
+
+use crate::say::say;
 
 /// How a command ended.
 pub(crate) type Outcome = Result<(), Failure>;
@@ -94,7 +96,7 @@ pub(crate) fn report(outcome: Outcome) -> i32 {
         Ok(()) => 0,
         Err(Failure { status, message }) => {
             if let Some(message) = message {
-                eprintln!("error: {message}");
+                say!("error: {message}");
             }
             status.code()
         }
@@ -123,6 +125,13 @@ pub(crate) fn written<T>(result: io::Result<T>) -> Result<Option<T>, Failure> {
         Err(error) if is_broken_pipe(&error) => Ok(None),
         Err(error) => Err(Failure::failed(format!("cannot write to standard output: {error}"))),
     }
+}
+
+/// Writes all of this to standard output.
+pub(crate) fn print(text: &str) -> Outcome {
+    let mut stdout = io::stdout().lock();
+    written(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))?;
+    Ok(())
 }
 
 /// Whether nobody reads what is written any more. That is no failure of ours.

@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::exit::{Failure, Outcome, chain, written};
 use crate::interrupt::Interrupt;
 use crate::queue::{self, Queue};
+use crate::say::say;
 use crate::size::{counted, grouped};
 use crate::time::rounded;
 
@@ -27,6 +28,13 @@ pub(crate) struct Options {
     /// Prints a line of JSON for each file
     #[arg(long)]
     json: bool,
+}
+
+impl Options {
+    /// Whether it does more than tell.
+    pub(crate) const fn deletes(&self) -> bool {
+        self.delete
+    }
 }
 
 /// What was done so far.
@@ -66,7 +74,7 @@ pub(crate) async fn run(options: &Options, stop: Interrupt) -> Outcome {
         }
     };
     if ended.is_ok() || sums.doomed + sums.kept > 0 {
-        eprintln!("{}", sums.summary(options.delete));
+        say!("{}", sums.summary(options.delete));
     }
     ended?;
     if sums.failed > 0 {
@@ -82,7 +90,7 @@ async fn delete(sweep: &Sweep<'_>, page: &SweptPage, sums: &mut Sums) {
             Ok(()) => sums.deleted += 1,
             Err(error) => {
                 sums.failed += 1;
-                eprintln!("{location}: {}", chain(&error));
+                say!("{location}: {}", chain(&error));
             }
         }
     }

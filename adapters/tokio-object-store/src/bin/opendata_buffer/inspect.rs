@@ -9,7 +9,7 @@ use buffer::{BatchObject, Inspector, InspectorConfig};
 use bytes::Bytes;
 use clap::{Args, Subcommand};
 
-use crate::exit::{Failure, Outcome, chain, written};
+use crate::exit::{Failure, Outcome, Status, chain, written};
 use crate::queue::{self, Queue};
 use crate::size::{counted, grouped};
 use crate::time::time_of_day;
@@ -60,7 +60,10 @@ async fn batch(options: &BatchOptions) -> Outcome {
     written(options.print(&batch, entry.as_ref(), records.as_deref().ok(), to))?;
     match records {
         Ok(_) => Ok(()),
-        Err(error) => Err(Failure::failed(chain(&error)).context(&inspector.store().to_string())),
+        Err(error) => {
+            let failure = Failure::new(Status::Differs, chain(&error));
+            Err(failure.context(&inspector.store().to_string()))
+        }
     }
 }
 

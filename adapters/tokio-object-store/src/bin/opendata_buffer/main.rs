@@ -17,20 +17,22 @@ mod manual;
 mod output;
 mod produce;
 mod queue;
+mod say;
 mod size;
 mod status;
 mod tail;
 mod time;
 mod verify;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::exit::{Failure, Outcome, written};
+use crate::exit::{Failure, Outcome, Status};
 use crate::interrupt::Interrupt;
 use crate::layers::Layers;
 
@@ -96,6 +98,9 @@ enum ConfigCommand {
     Show,
 }
 
+/// How long a signal leaves what is being written out.
+const LAST_WRITE: Duration = Duration::from_secs(1);
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0    it worked
@@ -122,12 +127,16 @@ fn main() -> ExitCode {
 fn run(cli: &Cli, matches: &ArgMatches, layers: &Layers, command: clap::Command) -> Outcome {
     log_to_stderr(cli);
     match &cli.command {
-        Command::Status(options) => on_runtime(async |stop| status::run(options, stop).await),
-        Command::Tail(options) => on_runtime(async |stop| tail::run(options, stop).await),
-        Command::Inspect(command) => on_runtime(async |_| inspect::run(command).await),
-        Command::Verify(options) => on_runtime(async |stop| verify::run(options, stop).await),
-        Command::Gc(options) => on_runtime(async |stop| gc::run(options, stop).await),
-        Command::Manifest(command) => on_runtime(async |_| manifest::run(command).await),
+        Command::Status(options) => looking(async |stop| status::run(options, stop).await),
+        Command::Tail(options) => looking(async |stop| tail::run(options, stop).await),
+        Command::Inspect(command) => looking(async |_| inspect::run(command).await),
+        Command::Verify(options) => looking(async |stop| verify::run(options, stop).await),
+        // What was deleted is told.
+        Command::Gc(options) if options.deletes() => {
+            on_runtime(async |stop| gc::run(options, stop).await)
+        }
+        Command::Gc(options) => looking(async |stop| gc::run(options, stop).await),
+        Command::Manifest(command) => looking(async |_| manifest::run(command).await),
         Command::Produce(options) => on_runtime(async |stop| produce::run(options, stop).await),
         Command::Consume(options) => on_runtime(async |stop| consume::run(options, stop).await),
         Command::Demo(options) => on_runtime(async |stop| demo::run(options, stop).await),
@@ -147,9 +156,7 @@ fn show_config(matches: &ArgMatches, layers: &Layers) -> Outcome {
     for (name, value, source) in settings {
         text.push_str(&format!("{name:<17} {value:<width$}  {source}\n"));
     }
-    let mut stdout = io::stdout().lock();
-    written(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))?;
-    Ok(())
+    exit::print(&text)
 }
 
 fn log_to_stderr(cli: &Cli) {
@@ -165,6 +172,19 @@ fn log_to_stderr(cli: &Cli) {
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .init();
+}
+
+/// Runs a command that changes nothing: a signal ends it soon, whatever it hangs in.
+fn looking(command: impl AsyncFnOnce(Interrupt) -> Outcome) -> Outcome {
+    on_runtime(async |stop| {
+        let raised = stop.clone();
+        tokio::spawn(async move {
+            raised.raised().await;
+            tokio::time::sleep(LAST_WRITE).await;
+            std::process::exit(Status::Interrupted.code());
+        });
+        command(stop).await
+    })
 }
 
 /// Runs a command on a runtime of its own, and leaves that with whatever hangs in it.

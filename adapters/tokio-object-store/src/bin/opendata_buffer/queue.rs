@@ -129,10 +129,13 @@ pub(crate) fn unreadable(error: InspectError, queue: &Queue) -> Failure {
     if !is_missing {
         return failure.context(&queue.store.to_string());
     }
-    match queue.store.directory().and_then(|path| queue_above(&path)) {
-        Some(hint) => failure.hint(&hint),
-        None => failure.hint("--manifest-path names another"),
-    }
+    failure.hint(&elsewhere(&queue.store, "--manifest-path names another"))
+}
+
+/// Where the queue is, if this is a path into one; else the other hint.
+pub(crate) fn elsewhere(store: &StoreLocation, otherwise: &str) -> String {
+    let above = store.directory().and_then(|path| queue_above(&path));
+    above.unwrap_or_else(|| otherwise.to_owned())
 }
 
 /// Refuses a directory that is not there: looking and reading must not make any.

@@ -11,6 +11,7 @@ use clap::{ArgGroup, Args, ValueEnum};
 use crate::exit::{Failure, Outcome, Status, written};
 use crate::interrupt::Interrupt;
 use crate::queue::{self, Queue};
+use crate::say::say;
 use crate::time::rounded;
 
 use report::Report;
@@ -95,7 +96,7 @@ async fn look<'a>(
     let objects = if lists { Some(inspector.objects(reading).await?) } else { None };
     let status = inspector.status(reading);
     let orphans = options.orphans;
-    Ok(Report { store: inspector.store(), status, objects, orphans, read_at: reading.read_at })
+    Ok(Report { store: inspector.store(), status, objects, orphans })
 }
 
 /// Prints again and again. A failure that may pass is told, and does not end it.
@@ -109,15 +110,9 @@ async fn watch(inspector: &Inspector, options: &Options) -> Outcome {
         if let Some(report) = unless_passing(looked, &mut lines).map_err(explain)? {
             let mut text = Vec::new();
             options.print(&report, &mut text).expect("memory takes what is written");
-            let back = if in_place && lines > 0 {
-                // Back to the first line, and away with all from there.
-                format!("\x1b[{lines}A\x1b[J")
-            } else {
-                String::new()
-            };
+            let whole = if in_place { replacing(lines, &text) } else { text.clone() };
             lines = text.iter().filter(|byte| **byte == b'\n').count();
             let mut stdout = io::stdout().lock();
-            let whole = [back.as_bytes(), &text].concat();
             if written(stdout.write_all(&whole).and_then(|()| stdout.flush()))?.is_none() {
                 return Ok(());
             }
@@ -130,6 +125,14 @@ async fn watch(inspector: &Inspector, options: &Options) -> Outcome {
     }
 }
 
+/// What puts a text in the place of so many lines of a terminal.
+fn replacing(lines: usize, text: &[u8]) -> Vec<u8> {
+    // Back to the first line, and away with all from there.
+    let back = if lines > 0 { format!("\x1b[{lines}A\x1b[J") } else { String::new() };
+    // A line that were wrapped would count as several.
+    [back.as_bytes(), b"\x1b[?7l", text, b"\x1b[?7h"].concat()
+}
+
 /// Tells a failure that may pass, and forgets it: what is printed next begins on a line of its own.
 fn unless_passing<T>(
     result: Result<T, InspectError>,
@@ -137,7 +140,7 @@ fn unless_passing<T>(
 ) -> Result<Option<T>, InspectError> {
     match result {
         Err(error) if error.is_retryable() => {
-            eprintln!("{error}");
+            say!("{error}");
             *lines = 0;
             Ok(None)
         }

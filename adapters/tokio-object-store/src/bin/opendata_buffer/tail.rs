@@ -14,6 +14,7 @@ use crate::input::Delimiter;
 use crate::interrupt::Interrupt;
 use crate::output::{Entries, Format, Output};
 use crate::queue::{self, Queue};
+use crate::say::say;
 use crate::size::counted;
 
 /// How many entries are printed if nothing else is said.
@@ -139,7 +140,7 @@ impl<'a> Tail<'a> {
             None | Some(From::Oldest) => first,
             Some(From::Newest) => next.saturating_sub(1).max(first),
             Some(From::Sequence(sequence)) if sequence < first => {
-                eprintln!("batches {sequence} to {} were dequeued", first - 1);
+                say!("batches {sequence} to {} were dequeued", first - 1);
                 first
             }
             Some(From::Sequence(sequence)) if sequence >= next && !self.options.follow => {
@@ -182,7 +183,7 @@ impl<'a> Tail<'a> {
                 break;
             }
             if entry.sequence.0 > self.next {
-                eprintln!("batches {} to {} were dequeued", self.next, entry.sequence.0 - 1);
+                say!("batches {} to {} were dequeued", self.next, entry.sequence.0 - 1);
             }
             self.next = entry.sequence.0 + 1;
             if self.is_too_early(&entry) {
@@ -208,7 +209,7 @@ impl<'a> Tail<'a> {
                 Ok(None) => continue,
                 Ok(Some(later)) => reading = later,
                 Err(error) if error.is_retryable() => {
-                    eprintln!("{error}");
+                    say!("{error}");
                     continue;
                 }
                 Err(error) => return Err(queue::unreadable(error, &self.options.queue)),
@@ -238,7 +239,7 @@ impl<'a> Tail<'a> {
                 let later = self.inspector.read().await;
                 let later = later.map_err(|error| queue::unreadable(error, &self.options.queue))?;
                 if entry.sequence < later.manifest.first_sequence() {
-                    eprintln!("batch {} was dequeued", entry.sequence);
+                    say!("batch {} was dequeued", entry.sequence);
                     return Ok(None);
                 }
                 Err(format!("there is no object {location}"))
@@ -249,7 +250,7 @@ impl<'a> Tail<'a> {
             Ok(records) => Some(records),
             Err(message) => {
                 self.damaged += 1;
-                eprintln!("batch {}: {message}", entry.sequence);
+                say!("batch {}: {message}", entry.sequence);
                 None
             }
         })

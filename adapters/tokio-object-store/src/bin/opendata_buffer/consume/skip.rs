@@ -16,6 +16,7 @@ use crate::exit::{Failure, Outcome, chain};
 use crate::input::Delimiter;
 use crate::output::{Entries, Format, Output};
 use crate::queue::{self, Queue};
+use crate::say::say;
 use crate::size::counted;
 
 #[derive(Args, Debug)]
@@ -54,17 +55,29 @@ impl Skip {
     pub(super) async fn prepare(&self, queue: &Queue) -> Outcome {
         let (Some(sequence), Some(reason)) = (self.skip, &self.reason) else { return Ok(()) };
         let lost = find(queue, sequence).await?;
+        say!("batch {sequence} ({}): {}", lost.entry.location, lost.problem);
+        if !self.yes && !io::stdin().is_terminal() {
+            let message = format!(
+                "nothing was saved or skipped: there is nobody to ask; --yes skips batch {sequence} without asking"
+            );
+            return Err(Failure::usage(message));
+        }
         let directory = match &self.save_to {
             Some(directory) => directory.clone(),
             None => PathBuf::from(format!("skipped-batch-{sequence}")),
         };
-        eprintln!("batch {sequence} ({}): {}", lost.entry.location, lost.problem);
         save(&lost, reason, queue, &directory).map_err(|error| {
             let directory = directory.display();
-            Failure::failed(format!("nothing was skipped: cannot save in {directory}: {error}"))
+            let failure = format!("nothing was skipped: cannot save in {directory}: {error}");
+            match error.kind() {
+                io::ErrorKind::AlreadyExists => {
+                    Failure::failed(failure).hint("--save-to names another directory")
+                }
+                _ => Failure::failed(failure),
+            }
         })?;
         let records = counted(lost.records.len() as u64, "record", "records");
-        eprintln!("saved in {}: {records}, and what the manifest says of it", directory.display());
+        say!("saved in {}: {records}, and what the manifest says of it", directory.display());
         if self.yes { Ok(()) } else { ask(sequence) }
     }
 }
@@ -146,13 +159,9 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn ask(sequence: u64) -> Outcome {
-    if !io::stdin().is_terminal() {
-        let message = format!(
-            "nothing was skipped: there is nobody to ask; --yes skips batch {sequence} without asking"
-        );
-        return Err(Failure::usage(message));
-    }
-    eprint!("what is not saved of batch {sequence} is lost. Skip it? [y/N] ");
+    let question = format!("what is not saved of batch {sequence} is lost. Skip it? [y/N] ");
+    let asked = io::stderr().lock().write_all(question.as_bytes());
+    asked.map_err(|error| Failure::failed(format!("nothing was skipped: cannot ask: {error}")))?;
     let mut answer = String::new();
     let read = io::stdin().read_line(&mut answer);
     read.map_err(|error| Failure::failed(format!("cannot read the answer: {error}")))?;

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use buffer::buffer_core::UnixMillis;
 use buffer::{QueueObjects, QueueStatus, Store};
 use serde_json::json;
 
@@ -18,7 +17,6 @@ pub(super) struct Report<'a> {
     pub(super) objects: Option<QueueObjects>,
     /// Whether orphans were asked for.
     pub(super) orphans: bool,
-    pub(super) read_at: UnixMillis,
 }
 
 impl Report<'_> {
@@ -41,17 +39,14 @@ impl Report<'_> {
         let manifest = counted(self.status.manifest_bytes, "byte", "bytes");
         match self.status.last_modified {
             Some(time) => {
-                let ago = rounded(self.read_at.saturating_since(time));
+                let ago = rounded(self.status.taken_at.saturating_since(time));
                 line("manifest", &format!("{manifest}, written {ago} ago"))?;
             }
             None => line("manifest", &manifest)?,
         }
         if self.status.manifest_is_large() {
-            line(
-                "",
-                &"warning: each commit and each dequeue writes all of it; let the consumer catch up, \
-                 keep metadata short, or flush less often",
-            )?;
+            line("", &"warning: each commit and each dequeue writes all of it")?;
+            line("", &"let the consumer catch up, keep metadata short, or flush less often")?;
         }
         if let Some(objects) = self.objects.as_ref().filter(|_| self.orphans) {
             let bytes = counted(objects.orphan_bytes, "byte", "bytes");
