@@ -75,6 +75,7 @@ impl Store {
                 let objects = objects.map(|(key, object)| ListedObject {
                     location: key.clone(),
                     last_modified: object.last_modified,
+                    bytes: Some(object.bytes.len() as u64),
                 });
                 list.ticket.complete(Ok(ListPage { objects: objects.collect(), next: None }))
             }

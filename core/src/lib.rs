@@ -56,11 +56,12 @@ pub use command::{
 };
 pub use consumer::{
     AckError, AckRefusal, BatchDescriptor, CallMark, CollectError, ConsumedBatch, Consumer,
-    ConsumerConfig, ConsumerEvent, ConsumerStats, Ended, FlushError, FlushMark, InitializeError,
-    Next, NextError, Resume, SkipError,
+    ConsumerConfig, ConsumerEvent, ConsumerStats, Ended, FlushError, FlushMark, Gate,
+    InitializeError, KeepReason, Next, NextError, Resume, SkipError, Verdict,
 };
 pub use error::{ConfigError, ConfigProblem, Fault, ManifestError};
 pub use machine::{Machine, Output};
+pub use names::batch_time;
 pub use producer::{
     DeliveryError, DeliveryFailure, Producer, ProducerConfig, ProducerEvent, ProducerStats,
     Receipt, Submission, SubmitError,

@@ -43,6 +43,23 @@ pub(crate) fn is_right_under(prefix: &Location, key: &str) -> bool {
         || crate::planted!(OtherPrefixCollected)
 }
 
+/// When a batch was named, by its producer's clock; `None` for a key that is not exactly
+/// `{prefix}/{ULID}.batch`, and so not a batch of this queue.
+///
+/// ```
+/// use buffer_core::{Location, UnixMillis, batch_time};
+///
+/// let (prefix, key) = (Location::from("ingest"), Location::from("ingest/01ARZ3NDEKTSV4RRFFQ69G5FAV.batch"));
+/// assert_eq!(batch_time(&prefix, &key), Some(UnixMillis(1_469_922_850_259)));
+/// assert_eq!(batch_time(&prefix, &Location::from("ingest/manifest")), None);
+/// ```
+#[must_use]
+pub fn batch_time(prefix: &Location, location: &Location) -> Option<UnixMillis> {
+    let millis = batch_millis(prefix, location.as_str())?;
+    // Ten digits of five bits fit.
+    i64::try_from(millis).ok().map(UnixMillis)
+}
+
 /// The time in a batch's name, in milliseconds since the Unix epoch; `None` for a
 /// key that is not exactly `{prefix}/{ULID}.batch`. See FORMAT, the table of keys.
 pub(crate) fn batch_millis(prefix: &Location, key: &str) -> Option<u64> {

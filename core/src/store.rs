@@ -87,6 +87,8 @@ pub struct ListedObject {
     pub location: Location,
     /// When it was written, by the store's own clock; `None` where the store does not say.
     pub last_modified: Option<UnixMillis>,
+    /// Its length; `None` where the listing does not say.
+    pub bytes: Option<u64>,
 }
 
 /// Where a listing goes on: made by a store, meaningful to it alone.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use buffer_driver::contract::inspection;
 use buffer_driver::contract::queue::{self, Plan, Side};
 use buffer_driver::contract::{self, Contract, Outcome, Report};
 use buffer_driver::{Runtime, StoreErrorKind};
@@ -184,4 +185,16 @@ fn each_way_of_being_wrong_is_caught() {
             );
         assert!(violated(&report).contains(&check_name), "{verdict:?} was not noticed:\n{report}");
     }
+}
+
+#[test]
+fn looking_beside_a_consumer_changes_nothing() {
+    let (runtime, store) = world(Profile::S3, 1);
+    let side = Side {
+        store: Arc::new(store),
+        runtime: Arc::new(runtime.clone()),
+        clock: Arc::new(runtime.clock()),
+    };
+    runtime.block_on(inspection::run(side, "queue".into())).expect("it holds");
+    runtime.shutdown();
 }

@@ -149,6 +149,31 @@ config! {
     }
 }
 
+config! {
+    /// What an [`Inspector`](crate::Inspector) has to know of a queue.
+    ///
+    /// Written in a file like [`ProducerConfig`].
+    ///
+    /// ```
+    /// use buffer_driver::InspectorConfig;
+    ///
+    /// let config: InspectorConfig = serde_json::from_str(r#"{ "store": "/srv/queue" }"#)?;
+    /// assert_eq!(config.manifest_path, "ingest/manifest");
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    InspectorConfig, {
+        /// The largest batch that is opened, in bytes of its records. Default: 1 GiB.
+        max_batch_bytes: usize,
+        /// How long the queue's collector leaves a batch alone: that of its producers and consumers. Only
+        /// [`sweep`](crate::Inspector::sweep) goes by it. Default: 10 min.
+        #[serde(with = "duration")]
+        gc_grace_period: Duration,
+        /// How long to wait for one request. Default: 30 s.
+        #[serde(with = "duration")]
+        request_timeout: Duration,
+    }
+}
+
 impl Default for ProducerConfig {
     fn default() -> Self {
         let core = core::ProducerConfig::default();
@@ -229,6 +254,44 @@ impl ConsumerConfig {
             gc_grace_period: self.gc_grace_period,
             request_timeout: self.request_timeout,
             retry_timeout: self.retry_timeout,
+        }
+    }
+}
+
+impl Default for InspectorConfig {
+    fn default() -> Self {
+        let ConsumerConfig {
+            store,
+            store_options,
+            data_path_prefix,
+            manifest_path,
+            max_batch_bytes,
+            gc_grace_period,
+            request_timeout,
+            ..
+        } = ConsumerConfig::default();
+        Self {
+            store,
+            store_options,
+            data_path_prefix,
+            manifest_path,
+            max_batch_bytes,
+            gc_grace_period,
+            request_timeout,
+        }
+    }
+}
+
+impl InspectorConfig {
+    /// A consumer's, which is checked in the same way.
+    pub(crate) fn to_core(&self) -> core::ConsumerConfig {
+        core::ConsumerConfig {
+            manifest_path: Location::new(self.manifest_path.as_str()),
+            data_path_prefix: Location::new(self.data_path_prefix.as_str()),
+            max_batch_bytes: self.max_batch_bytes,
+            gc_grace_period: self.gc_grace_period,
+            request_timeout: self.request_timeout,
+            ..core::ConsumerConfig::default()
         }
     }
 }

@@ -36,6 +36,8 @@ mod engine;
 mod fetch;
 mod handle;
 mod host;
+mod inspect;
+mod join;
 mod listing;
 mod local;
 #[cfg(feature = "measure")]
@@ -60,14 +62,18 @@ pub use buffer_core::{
     StoreOperation, Submission, SubmitError,
 };
 pub use client::StoreClient;
-pub use config::{CompressionType, ConfigError, ConsumerConfig, ProducerConfig};
+pub use config::{CompressionType, ConfigError, ConsumerConfig, InspectorConfig, ProducerConfig};
 pub use consumer::{Consumer, ConsumerStats};
 pub use fetch::{FetchError, FetchHandle};
 pub use handle::Handle;
+pub use inspect::{
+    BatchObject, Depth, InspectError, Inspector, LookError, OldestBatch, Problem, QueueObjects,
+    QueueStatus, Reading, Sweep, SweepError, SweptFile, SweptPage, Verification,
+};
 pub use listing::{ListStream, Listings};
 pub use local::{LocalDirectory, LocalFiles};
 pub use memory::MemoryStore;
-pub use open::open_store;
+pub use open::{open_existing_store, open_store};
 pub use prefixed::PrefixedStore;
 pub use probe::{
     CheckResult, FlushAdvice, FlushBound, Latency, Probe, ProbeCheck, ProbeOptions, ProbeReport,

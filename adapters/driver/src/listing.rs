@@ -33,7 +33,7 @@ pub type ListStream = Pin<Box<dyn Stream<Item = Result<ListedObject, StoreFailur
 /// # futures_lite::future::block_on(async {
 /// let client = |after: Option<Location>| -> ListStream {
 ///     assert_eq!(after, None, "a listing begins at its beginning");
-///     let object = ListedObject { location: Location::from("q/a"), last_modified: None };
+///     let object = ListedObject { location: Location::from("q/a"), last_modified: None, bytes: None };
 ///     Box::pin(futures_lite::stream::iter([Ok(object)]))
 /// };
 /// let listings = Listings::default();
@@ -132,7 +132,8 @@ mod tests {
     use super::*;
 
     fn object(number: usize) -> ListedObject {
-        ListedObject { location: Location::new(format!("q/{number:05}")), last_modified: None }
+        let location = Location::new(format!("q/{number:05}"));
+        ListedObject { location, last_modified: None, bytes: None }
     }
 
     /// A client with so many objects, listed in order.

@@ -150,6 +150,7 @@ impl StoreClient for MemoryStore {
             .map(|(location, stored)| ListedObject {
                 location: location.clone(),
                 last_modified: Some(stored.written),
+                bytes: Some(rope_len(&lock(&stored.pieces)) as u64),
             })
             .collect();
         let next = found.next().is_some().then(|| {

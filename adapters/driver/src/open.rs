@@ -34,6 +34,31 @@ pub fn open_store(
     }
 }
 
+/// Opens the store that a configuration names as [`open_store`] does, but only to read and to delete: a directory
+/// has to be there, and nothing is ever made in it.
+///
+/// # Errors
+///
+/// Those of [`open_store`]; [`ConfigError::Open`] with `NoSuchStore` for a directory that is not there.
+pub fn open_existing_store(
+    location: &StoreLocation,
+    options: &StoreOptions,
+    runtime: &Arc<dyn Runtime>,
+    open_bucket: impl FnOnce(&CloudStore) -> Result<Arc<dyn Store>, ConfigError>,
+) -> Result<Arc<dyn Store>, ConfigError> {
+    match StorePlace::resolve(location, options, &process_environment)? {
+        StorePlace::Directory(path) => {
+            let opened = LocalDirectory::open_existing_to_delete(&path, Arc::clone(runtime));
+            match opened {
+                Ok(store) => Ok(Arc::new(store)),
+                Err(failure) => Err(ConfigError::cannot_open(path.display(), failure)),
+            }
+        }
+        StorePlace::Memory(name) => Ok(MemoryStore::shared(&name)),
+        StorePlace::Cloud(cloud) => cloud.open(open_bucket),
+    }
+}
+
 fn open_directory(path: &Path, runtime: &Arc<dyn Runtime>) -> Result<Arc<dyn Store>, ConfigError> {
     match LocalDirectory::open(path, Arc::clone(runtime)) {
         Ok(store) => Ok(Arc::new(store)),

@@ -5,7 +5,6 @@
 
 mod advice;
 mod checks;
-mod join;
 
 use std::collections::BTreeMap;
 use std::fmt;

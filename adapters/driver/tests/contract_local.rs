@@ -6,6 +6,7 @@ mod threads;
 use std::sync::Arc;
 use std::time::Duration;
 
+use buffer_driver::contract::inspection;
 use buffer_driver::contract::queue::{self, Plan, Side};
 use buffer_driver::contract::{self, Contract, Feature};
 use buffer_driver::{LocalDirectory, Runtime};
@@ -54,4 +55,12 @@ fn a_queue_lives_to_its_end_on_two_sides_at_once() {
         block_on(queue::run_mixed(&plan, side(), side(), "contract".into())).expect("it lives");
     eprintln!("{summary}");
     assert_eq!(summary.entries, 6_000);
+}
+
+#[test]
+fn looking_at_a_local_directory_beside_a_consumer_changes_nothing() {
+    let scratch = Scratch::new("contract-inspection");
+    let runtime = Threads::start();
+    let side = Side::new(open(&scratch, &runtime), runtime);
+    block_on(inspection::run(side, "contract".into())).expect("it holds");
 }

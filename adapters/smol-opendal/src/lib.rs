@@ -66,8 +66,8 @@ mod transport;
 /// What is below both adapters: a loop that is written for its `&Consumer` runs on tokio, on smol and in a simulation.
 pub use buffer_driver;
 pub use buffer_driver::*;
-pub use handles::{Consumer, OnSmol, Producer};
-pub use open::open_store;
+pub use handles::{Consumer, Inspector, OnSmol, Producer};
+pub use open::{open_existing_store, open_store};
 pub use runtime::SmolRuntime;
 pub use store::OpendalStore;
 #[cfg(feature = "http")]

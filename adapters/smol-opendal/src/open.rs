@@ -22,6 +22,20 @@ pub fn open_store(
     buffer_driver::open_store(location, options, runtime, open_bucket)
 }
 
+/// Opens the store that a configuration names only to read and to delete: a directory has to be there, and nothing
+/// is ever made in it.
+///
+/// # Errors
+///
+/// Those of [`open_store`]; [`ConfigError::Open`] for a directory that is not there.
+pub fn open_existing_store(
+    location: &StoreLocation,
+    options: &StoreOptions,
+    runtime: &Arc<dyn Runtime>,
+) -> Result<Arc<dyn Store>, ConfigError> {
+    buffer_driver::open_existing_store(location, options, runtime, open_bucket)
+}
+
 fn open_bucket(cloud: &CloudStore) -> Result<Arc<dyn Store>, ConfigError> {
     #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
     return crate::cloud::open(cloud);

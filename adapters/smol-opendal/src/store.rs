@@ -251,5 +251,7 @@ fn listed(entry: &Entry) -> Option<ListedObject> {
     (!metadata.is_dir()).then(|| ListedObject {
         location: Location::from(entry.path()),
         last_modified: last_modified(metadata),
+        // It does not tell an object without contents, which no batch is, from a length that it was not told.
+        bytes: Some(metadata.content_length()).filter(|bytes| *bytes > 0),
     })
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use buffer_smol::Runtime;
 use buffer_smol::contract::errors::{self, Dialect};
+use buffer_smol::contract::inspection;
 use buffer_smol::contract::proxy::{Fate, Losses, Proxy, Scope};
 use buffer_smol::contract::queue::{self, Plan, Side};
 use buffer_smol::contract::{self, Contract, Feature, submissions};
@@ -78,6 +79,26 @@ fn a_queue_lives_in_memory_and_in_a_directory() {
 fn a_queue_lives_on_the_test_servers() {
     for (name, named) in servers() {
         a_queue_lives(name, &named);
+    }
+}
+
+fn looking_changes_nothing(name: &str, named: &Named) {
+    let (store, runtime) = named.open();
+    let looks = inspection::run(Side::new(store, runtime), fresh(name).into());
+    smol::block_on(looks).expect("it holds");
+}
+
+#[test]
+fn looking_beside_a_consumer_changes_nothing_in_memory_and_in_a_directory() {
+    looking_changes_nothing("memory", &Named::plain("memory:looking"));
+    let directory = tempfile::tempdir().expect("a directory");
+    looking_changes_nothing("directory", &Named::plain(directory.path().to_owned()));
+}
+
+#[test]
+fn looking_beside_a_consumer_changes_nothing_on_the_test_servers() {
+    for (name, named) in servers() {
+        looking_changes_nothing(name, &named);
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use buffer_smol::{
-    ConfigError, Consumer, ConsumerConfig, Producer, ProducerConfig, Runtime, SmolRuntime,
-    SystemClock,
+    ConfigError, Consumer, ConsumerConfig, Depth, Inspector, InspectorConfig, Producer,
+    ProducerConfig, Runtime, SmolRuntime, SystemClock,
 };
 use opendal::{Operator, services};
 
@@ -74,4 +74,25 @@ fn the_runtime_sleeps_works_and_draws() {
     runtime.spawn_blocking(Box::new(move || sender.try_send(()).expect("there is room")));
     smol::block_on(receiver.recv()).expect("it ran");
     assert_ne!(runtime.entropy(), runtime.entropy());
+}
+
+#[test]
+fn an_inspector_looks_at_what_is_there_and_makes_nothing() {
+    let clock = || Arc::new(SystemClock);
+    let directory = tempfile::tempdir().expect("a directory");
+    let queue = directory.path().join("queue");
+    let config = InspectorConfig { store: queue.clone().into(), ..InspectorConfig::default() };
+    let refused = Inspector::new(config.clone(), clock());
+    assert!(matches!(refused, Err(ConfigError::Open { .. })), "{refused:?}");
+    assert!(!queue.exists());
+
+    smol::block_on(async {
+        let made = ProducerConfig { store: queue.into(), ..ProducerConfig::default() };
+        let producer = Producer::new(made, clock()).expect("it opens");
+        producer.produce(vec!["one".into()], "".into()).await.expect("there is room");
+        producer.close().await.expect("it is delivered");
+        let inspector = Inspector::new(config, clock()).expect("it opens");
+        let found = inspector.verify(Depth::Decodes).await.expect("it is there");
+        assert!(found.is_sound() && found.records == 1, "{found:?}");
+    });
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use buffer_smol::buffer_core::{Condition, Location, ReadOutcome, WriteOutcome};
+use buffer_smol::contract::inspection;
 use buffer_smol::contract::queue::{self, Side};
 use buffer_smol::contract::submissions::{self, Plan};
 use buffer_smol::contract::wire::{self, Conditions, Fault, Faults, Options, Profile, WireServer};
@@ -57,6 +58,15 @@ fn googles_generations_keep_the_contract() {
     eprintln!("{counts}");
     assert_eq!(counts.refused, 0);
     assert!(counts.hot_keys > 0, "no write came too early");
+}
+
+#[test]
+fn looking_beside_a_consumer_changes_nothing_in_s3() {
+    let server = start(Options::default());
+    let (store, runtime) = Named::s3(&server.url()).open();
+    let looks = inspection::run(Side::new(store, runtime), fresh("inspection").into());
+    smol::block_on(looks).expect("it holds");
+    assert_eq!(server.counts().refused, 0);
 }
 
 /// Goal: a queue whose manifest takes few writes lives to its end: fifty a second, so that it does so soon.

@@ -1,4 +1,4 @@
-//! Producers and consumers on tokio.
+//! Producers, consumers and inspectors on tokio.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use buffer_driver::{Clock, ConfigError, Handle, Runtime, Store};
 use object_store::ObjectStore;
 
-use crate::open::open_store;
+use crate::open::{open_existing_store, open_store};
 use crate::runtime::TokioRuntime;
 use crate::store::ObjectStoreAdapter;
 
@@ -21,7 +21,13 @@ pub type Producer = OnTokio<buffer_driver::Producer>;
 /// [`&buffer_driver::Consumer`](crate::buffer_driver::Consumer).
 pub type Consumer = OnTokio<buffer_driver::Consumer>;
 
-/// A [`Producer`] or a [`Consumer`] whose work is done on tokio: how both are made.
+/// Looks at a queue, and takes nothing from whoever consumes it.
+///
+/// Everything but its construction is on [`buffer_driver::Inspector`], to which it dereferences. A directory that is
+/// not there is not made.
+pub type Inspector = OnTokio<buffer_driver::Inspector>;
+
+/// A [`Producer`], a [`Consumer`] or an [`Inspector`] whose work is done on tokio: how both are made.
 #[derive(Debug)]
 pub struct OnTokio<H>(H);
 
@@ -35,7 +41,8 @@ impl<H: Handle> OnTokio<H> {
     pub fn new(config: H::Config, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
         let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::current()?);
         let (location, options) = H::place(&config);
-        let store = open_store(location, options, &runtime)?;
+        let open = if H::MAKES_STORE { open_store } else { open_existing_store };
+        let store = open(location, options, &runtime)?;
         H::over(&config, store, clock, runtime).map(Self)
     }
 

@@ -110,7 +110,7 @@ mod store;
 /// What is below both adapters: a loop that is written for its `&Consumer` runs on tokio, on smol and in a simulation.
 pub use buffer_driver;
 pub use buffer_driver::*;
-pub use handles::{Consumer, OnTokio, Producer};
-pub use open::{open_cloud_store, open_store};
+pub use handles::{Consumer, Inspector, OnTokio, Producer};
+pub use open::{open_cloud_store, open_existing_store, open_store};
 pub use runtime::TokioRuntime;
 pub use store::ObjectStoreAdapter;

@@ -24,6 +24,20 @@ pub fn open_store(
     buffer_driver::open_store(location, options, runtime, cloud::open_bucket)
 }
 
+/// Opens the store that a configuration names only to read and to delete: a directory has to be there, and nothing
+/// is ever made in it.
+///
+/// # Errors
+///
+/// Those of [`open_store`]; [`ConfigError::Open`] for a directory that is not there.
+pub fn open_existing_store(
+    location: &StoreLocation,
+    options: &StoreOptions,
+    runtime: &Arc<dyn Runtime>,
+) -> Result<Arc<dyn Store>, ConfigError> {
+    buffer_driver::open_existing_store(location, options, runtime, cloud::open_bucket)
+}
+
 /// Opens a bucket, with its prefix if it has one.
 ///
 /// # Errors

@@ -95,3 +95,21 @@ fn a_consumer_whose_reader_hangs_can_be_interrupted() {
     drop(unread);
     assert_eq!(queue.drain().len(), batch.len(), "it was not acknowledged");
 }
+
+/// Goal: one signal ends what only looks, although it hangs in writing to a full pipe.
+#[test]
+fn looking_for_a_reader_who_hangs_can_be_interrupted() {
+    let line = format!("{}\n", "x".repeat(999));
+    let queue = Queue::holding(&[line.repeat(300).as_bytes()]);
+    for args in [
+        &["tail", queue.name(), "--from", "oldest"][..],
+        &["tail", queue.name(), "-n", "300", "-f"],
+        &["inspect", "batch", queue.name(), "0", "--records"],
+    ] {
+        let mut child = spawn(&mut cli(args));
+        // It writes.
+        read_line(child.stdout.as_mut().expect("it is piped"));
+        signal(&child, "INT");
+        wait(child).expect(130);
+    }
+}

@@ -4,6 +4,7 @@ mod servers;
 
 use std::sync::Arc;
 
+use buffer::contract::inspection;
 use buffer::contract::queue::{self, Plan, Side};
 use buffer::contract::{self, Contract, Feature};
 use buffer::{ObjectStoreAdapter, Store};
@@ -65,4 +66,32 @@ async fn a_queue_lives_to_its_end_on_s3() {
 async fn a_queue_lives_to_its_end_on_azure() {
     let Some(endpoint) = endpoint(AZURE) else { return };
     a_queue_lives_to_its_end(azure(&endpoint, &Manners::default()), &Plan::default()).await;
+}
+
+async fn looking_changes_nothing(store: Arc<dyn Store>) {
+    let side = Side::new(store, runtime());
+    inspection::run(side, fresh("inspection")).await.expect("it holds");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looking_beside_a_consumer_changes_nothing_in_memory() {
+    looking_changes_nothing(memory()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looking_beside_a_consumer_changes_nothing_in_a_directory() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let location = directory.path().to_owned().into();
+    let store = buffer::open_store(&location, &buffer::StoreOptions::new(), &runtime());
+    looking_changes_nothing(store.expect("it opens")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looking_beside_a_consumer_changes_nothing_on_the_test_servers() {
+    if let Some(endpoint) = endpoint(S3) {
+        looking_changes_nothing(s3(&endpoint, &Manners::default())).await;
+    }
+    if let Some(endpoint) = endpoint(AZURE) {
+        looking_changes_nothing(azure(&endpoint, &Manners::default())).await;
+    }
 }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use buffer::{
-    BatchDescriptor, ConfigError, Consumer, ConsumerConfig, FetchHandle, Producer, ProducerConfig,
-    StoreLocation, SystemClock,
+    BatchDescriptor, ConfigError, Consumer, ConsumerConfig, Depth, FetchHandle, InspectError,
+    Inspector, InspectorConfig, Producer, ProducerConfig, StoreLocation, SystemClock,
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -316,4 +316,28 @@ fn defaults_in_two_processes_share_a_queue() {
         assert!(output.status.success() && stdout.contains("1 passed"), "{role}: {stdout}");
     }
     assert!(directory.path().join(".data/ingest/manifest").is_file());
+}
+
+#[tokio::test]
+async fn an_inspector_looks_at_what_is_there_and_makes_nothing() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let store = StoreLocation::from(directory.path().join("queue"));
+    let config = InspectorConfig { store: store.clone(), ..InspectorConfig::default() };
+    let refused = Inspector::new(config.clone(), clock());
+    assert!(matches!(refused, Err(ConfigError::Open { .. })), "{refused:?}");
+    assert_eq!(std::fs::read_dir(directory.path())?.count(), 0);
+
+    let consumer = Consumer::new(consumer_config(store.clone()), clock())?;
+    let inspector = Inspector::new(config, clock())?;
+    let nothing = inspector.read().await;
+    assert!(matches!(nothing, Err(InspectError::NoQueue { .. })), "{nothing:?}");
+    round_trip(&Producer::new(producer_config(store), clock())?, &consumer).await?;
+    let reading = inspector.read().await?;
+    let status = inspector.status(&reading);
+    assert_eq!((status.epoch, status.next_sequence, status.depth), (1, 1, 0));
+    let found = inspector.verify(Depth::Decodes).await?;
+    assert!(found.is_sound() && found.orphans == 1, "{found:?}");
+    assert_eq!(inspector.objects(&reading).await?.orphan_bytes, found.orphan_bytes);
+    assert!(found.orphan_bytes > 0, "a listing tells lengths");
+    Ok(())
 }

@@ -6,6 +6,7 @@ mod servers;
 use std::sync::Arc;
 use std::time::Duration;
 
+use buffer::contract::inspection;
 use buffer::contract::queue::{self, Side};
 use buffer::contract::submissions::{self, Plan, Summary};
 use buffer::contract::wire::{self, Conditions, Fault, Faults, Options, Profile, WireServer};
@@ -68,6 +69,14 @@ async fn googles_generations_keep_the_contract() {
     eprintln!("{counts}");
     assert_eq!(counts.refused, 0);
     assert!(counts.hot_keys > 0, "no write came too early");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looking_beside_a_consumer_changes_nothing_in_s3() {
+    let server = start(Options::default());
+    let side = Side::new(s3(&server), runtime());
+    inspection::run(side, fresh("inspection")).await.expect("it holds");
+    assert_eq!(server.counts().refused, 0);
 }
 
 /// Goal: a queue whose manifest takes few writes lives to its end: fifty a second, so that it does so soon.

@@ -23,6 +23,7 @@ use bytes::Bytes;
 use siphasher::sip::SipHasher13;
 
 use collector::Collector;
+pub use collector::{Gate, KeepReason, Verdict};
 pub use config::ConsumerConfig;
 use dequeue::Dequeue;
 pub use dequeue::FlushMark;

@@ -217,9 +217,7 @@ pub(super) fn decode(
     limit: usize,
 ) -> Result<Vec<Bytes>, Fault> {
     let Some(block_len) = bytes.len().checked_sub(FOOTER_LEN) else {
-        let reason =
-            FormatReason::TooShort { found: bytes.len() as u64, needed: FOOTER_LEN as u64 };
-        return Err(Fault::new(0, reason));
+        return Err(too_short(bytes));
     };
     let footer = Footer::read(&bytes[block_len..], block_len as u64)?;
     let plain = bytes.slice(..block_len);
@@ -245,6 +243,52 @@ pub(super) fn decode(
             })
         }
     }
+}
+
+/// What a batch object says of itself at its end; nothing of it is held against the records.
+///
+/// ```
+/// use buffer_core::Location;
+/// use buffer_core::format::{BatchFooter, Compression, encode_batch};
+/// use bytes::Bytes;
+///
+/// let records = [Bytes::from("first"), Bytes::from("second")];
+/// let object = encode_batch(records.iter(), Compression::Zstd)?.concat();
+/// let footer = BatchFooter::parse(&Location::from("ingest/01JZ5V7E4D8Q3T6X9B2M5N8R1S.batch"), &object)?;
+/// assert_eq!((footer.compression, footer.record_count), (Compression::Zstd, 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BatchFooter {
+    /// How the records are compressed.
+    pub compression: Compression,
+    /// How many there are said to be.
+    pub record_count: u32,
+}
+
+impl BatchFooter {
+    /// Its length in bytes.
+    pub const LEN: usize = FOOTER_LEN;
+
+    /// Reads the end of a batch object.
+    ///
+    /// # Errors
+    ///
+    /// [`FormatError`] for an object that is too short for a footer, or one of another version or compression.
+    pub fn parse(object: &Location, bytes: &[u8]) -> Result<Self, FormatError> {
+        let footer = match bytes.len().checked_sub(FOOTER_LEN) {
+            Some(at) => Footer::read(&bytes[at..], at as u64),
+            None => Err(too_short(bytes)),
+        };
+        let Footer { compression, count, .. } = footer.map_err(|fault| fault.in_object(object))?;
+        Ok(Self { compression, record_count: count })
+    }
+}
+
+fn too_short(bytes: &[u8]) -> Fault {
+    let (found, needed) = (bytes.len() as u64, FOOTER_LEN as u64);
+    Fault::new(0, FormatReason::TooShort { found, needed })
 }
 
 /// What a batch says of itself.

@@ -30,6 +30,7 @@ mod entry;
 mod error;
 mod manifest;
 mod reader;
+mod salvage;
 #[cfg(feature = "zstd")]
 mod zstd;
 #[cfg(not(feature = "zstd"))]
@@ -37,11 +38,12 @@ mod zstd;
 mod zstd;
 
 pub(crate) use batch::is_compressed;
-pub use batch::{Compression, decode_batch, encode_batch};
+pub use batch::{BatchFooter, Compression, decode_batch, encode_batch};
 pub use codec::Codec;
 pub use entry::{ManifestEntry, Metadata, NewEntry, check_metadata};
 pub use error::{Disagreement, EncodeError, Field, FormatError, FormatReason, Section};
 pub use manifest::Manifest;
+pub use salvage::salvage_records;
 
 /// The version that this project writes, and the only one it reads.
 pub const VERSION: u16 = 1;

@@ -106,6 +106,7 @@ impl Objects {
             .map(|(key, (_, written))| ListedObject {
                 location: Location::from(key.as_str()),
                 last_modified: self.time(*written),
+                bytes: None,
             })
             .collect();
         let is_more = self.endless || rest.next().is_some();

@@ -116,6 +116,7 @@ impl Objects {
         let objects = rest.map(|(location, (_, written))| ListedObject {
             location: location.clone(),
             last_modified: Some(*written),
+            bytes: None,
         });
         ListPage { objects: objects.collect(), next: None }
     }

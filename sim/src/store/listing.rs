@@ -59,7 +59,9 @@ pub(super) fn page(
 }
 
 fn listed((location, object): (&Location, &Object)) -> ListedObject {
-    ListedObject { location: location.clone(), last_modified: object.last_modified }
+    let Object { bytes, last_modified, .. } = object;
+    let bytes = Some(bytes.len() as u64);
+    ListedObject { location: location.clone(), last_modified: *last_modified, bytes }
 }
 
 /// Makes a page odd.

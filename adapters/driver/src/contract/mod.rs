@@ -8,6 +8,7 @@
 //! | [`run`] | the contract of [`Store`](crate::Store): conditions that hold in a race, listings, awkward keys, large objects |
 //! | [`errors`] | that each HTTP answer becomes the right outcome or [`StoreErrorKind`](crate::StoreErrorKind) |
 //! | [`queue`] | a queue's whole life, over one pair of store and runtime, or over two at once |
+//! | [`inspection`] | that looking at a queue changes nothing, and fences nobody |
 //! | [`submissions`] | that nothing is lost, repeated or reported wrongly while answers are lost on the way, by way of [`proxy`] or [`wire`] |
 //!
 //! [`wire`] is a server to run them on, which can be told to misbehave.
@@ -35,6 +36,7 @@ mod bench;
 mod draw;
 pub mod errors;
 mod http;
+pub mod inspection;
 pub mod proxy;
 pub mod queue;
 mod report;

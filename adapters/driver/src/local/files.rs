@@ -44,7 +44,7 @@ use crate::store::StoreFailure;
 #[derive(Debug)]
 pub struct LocalFiles {
     root: PathBuf,
-    writable: bool,
+    access: Access,
     places: Places,
 }
 
@@ -53,7 +53,15 @@ pub struct LocalFiles {
 struct Options {
     left_over_age: Duration,
     hard_links: bool,
-    writable: bool,
+    access: Access,
+}
+
+/// What may be done in a directory; each may do what the ones before it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Access {
+    Read,
+    Delete,
+    Write,
 }
 
 impl LocalFiles {
@@ -64,7 +72,7 @@ impl LocalFiles {
     pub const LEFT_OVER_AGE: Duration = Duration::from_secs(5 * 60);
 
     const OPTIONS: Options =
-        Options { left_over_age: Self::LEFT_OVER_AGE, hard_links: true, writable: true };
+        Options { left_over_age: Self::LEFT_OVER_AGE, hard_links: true, access: Access::Write };
 
     /// Opens a directory for reading and writing.
     ///
@@ -86,7 +94,16 @@ impl LocalFiles {
     ///
     /// `NoSuchStore` if there is no such directory, `Denied` if it may not be looked at.
     pub fn open_existing(root: impl Into<PathBuf>) -> Result<Self, StoreFailure> {
-        Self::open_with(root.into(), Options { writable: false, ..Self::OPTIONS })
+        Self::open_with(root.into(), Options { access: Access::Read, ..Self::OPTIONS })
+    }
+
+    /// Opens a directory for reading and deleting: never makes or writes anything.
+    ///
+    /// # Errors
+    ///
+    /// As for [`LocalFiles::open_existing`].
+    pub fn open_existing_to_delete(root: impl Into<PathBuf>) -> Result<Self, StoreFailure> {
+        Self::open_with(root.into(), Options { access: Access::Delete, ..Self::OPTIONS })
     }
 
     /// As [`LocalFiles::open`], with another age for left-overs. For tests.
@@ -106,7 +123,7 @@ impl LocalFiles {
 
     fn open_with(root: PathBuf, options: Options) -> Result<Self, StoreFailure> {
         let opened = std::path::absolute(&root).and_then(|root| {
-            if options.writable {
+            if options.access == Access::Write {
                 create_root(&root)?;
                 sweep(&root.join(key::WORKSHOP), options.left_over_age);
             } else if !fs::metadata(&root)?.is_dir() {
@@ -120,7 +137,7 @@ impl LocalFiles {
             StoreFailure::new(kind, FileError { step: "opening", path: root, source: error })
         })?;
         let places = Places::new(root.clone(), options.left_over_age, options.hard_links);
-        Ok(Self { root, writable: options.writable, places })
+        Ok(Self { root, access: options.access, places })
     }
 
     /// The directory, as an absolute path.
@@ -143,7 +160,7 @@ impl LocalFiles {
         payload: &[Bytes],
         condition: &Condition,
     ) -> Result<WriteOutcome, StoreFailure> {
-        self.check_writable()?;
+        self.check_access(Access::Write)?;
         let object = key::object_path(&self.root, location)?;
         match condition {
             Condition::Absent => self.create(&object, payload),
@@ -204,7 +221,7 @@ impl LocalFiles {
     ///
     /// As for [`LocalFiles::write`].
     pub fn delete(&self, location: &Location) -> Result<(), StoreFailure> {
-        self.check_writable()?;
+        self.check_access(Access::Delete)?;
         let object = key::object_path(&self.root, location)?;
         if !self.root.is_dir() {
             return Err(self.explain("deleting", &object, io::ErrorKind::NotFound.into()));
@@ -215,11 +232,16 @@ impl LocalFiles {
         listing::remove(&object, guard).map_err(|error| self.explain("deleting", &object, error))
     }
 
-    fn check_writable(&self) -> Result<(), StoreFailure> {
-        if self.writable {
+    fn check_access(&self, wanted: Access) -> Result<(), StoreFailure> {
+        if self.access >= wanted {
             return Ok(());
         }
-        let message = "the directory was opened for reading only";
+        let message = match self.access {
+            Access::Read => "the directory was opened for reading only",
+            Access::Delete | Access::Write => {
+                "the directory was opened for reading and deleting only"
+            }
+        };
         Err(StoreFailure::new(StoreErrorKind::Refused, message))
     }
 

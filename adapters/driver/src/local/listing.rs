@@ -95,6 +95,7 @@ impl Found<'_> {
                 Ok(metadata) if metadata.is_file() => objects.push(ListedObject {
                     location: Location::from(key),
                     last_modified: last_modified(&metadata),
+                    bytes: Some(metadata.len()),
                 }),
                 // Something else by now.
                 Ok(_) => {}

@@ -100,6 +100,18 @@ impl LocalDirectory {
         Ok(Self { files: Arc::new(LocalFiles::open_existing(root)?), runtime })
     }
 
+    /// Opens a directory for reading and deleting: never makes or writes anything.
+    ///
+    /// # Errors
+    ///
+    /// See [`LocalFiles::open_existing`].
+    pub fn open_existing_to_delete(
+        root: impl Into<PathBuf>,
+        runtime: Arc<dyn Runtime>,
+    ) -> Result<Self, StoreFailure> {
+        Ok(Self { files: Arc::new(LocalFiles::open_existing_to_delete(root)?), runtime })
+    }
+
     /// The directory, as an absolute path.
     #[must_use]
     pub fn root(&self) -> &Path {

@@ -9,7 +9,8 @@ use buffer_core::{
 };
 use bytes::Bytes;
 
-use super::{Latency, MOST_FAILURES, Probe, Verdict, join};
+use super::{Latency, MOST_FAILURES, Probe, Verdict};
+use crate::join;
 use crate::store::StoreFailure;
 
 /// How often a race is run.

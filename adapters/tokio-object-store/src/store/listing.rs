@@ -31,6 +31,7 @@ fn listed(meta: &ObjectMeta) -> ListedObject {
     ListedObject {
         location: Location::from(meta.location.as_ref()),
         last_modified: Some(UnixMillis(meta.last_modified.timestamp_millis())),
+        bytes: Some(meta.size),
     }
 }
 

@@ -54,7 +54,7 @@ pub(crate) fn cli(args: &[&str]) -> Command {
     command.args(args).env_remove("RUST_LOG");
     for (name, _) in std::env::vars_os() {
         let of_a_cloud = |prefix| name.to_str().is_some_and(|name| name.starts_with(prefix));
-        if ["AWS_", "AZURE_", "GOOGLE_"].into_iter().any(of_a_cloud) {
+        if ["AWS_", "AZURE_", "GOOGLE_", "OPENDATA_BUFFER_"].into_iter().any(of_a_cloud) {
             command.env_remove(name);
         }
     }

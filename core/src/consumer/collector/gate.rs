@@ -43,7 +43,8 @@ pub(in crate::consumer) fn credible(
 /// decided before a pause of days is still right after it, and it does not
 /// matter whether the listing that showed B was made before or after the reading:
 /// a batch that is not there any more is deleted once more, and one written
-/// after M fails on its time. Stores that tell whole seconds, or whose
+/// after M fails on its time. That also makes it nobody's business who deletes: the consumer
+/// that collects, or an operator beside it. Stores that tell whole seconds, or whose
 /// machines' clocks differ a little, use up some of the half of the grace period that is to spare.
 ///
 /// It does ask that T is when that version was made: nobody writes the manifest's own
@@ -54,8 +55,23 @@ pub(in crate::consumer) fn credible(
 /// kept as well, and each page of a sweep is decided by a reading made after it.
 /// What is left is a producer of that kind that sends a swap later than the grace
 /// period, while nothing older is listed: nothing protects such a batch.
+///
+/// ```
+/// use std::time::Duration;
+/// use buffer_core::format::{Manifest, NewEntry};
+/// use buffer_core::{Gate, KeepReason, ListedObject, Location, UnixMillis, Verdict};
+///
+/// let location = Location::from("ingest/01JZ5V7E4D8Q3T6X9B2M5N8R1S.batch");
+/// let manifest = Manifest::absent().append(&[NewEntry { location: &location, metadata: &[] }])?;
+/// let (written, wall) = (Some(UnixMillis(1_700_000_000_000)), UnixMillis(1_700_000_000_000));
+/// let (prefix, grace) = (Location::from("ingest"), Duration::from_secs(600));
+/// let gate = Gate::of_reading(&prefix, grace, &manifest, written, wall)?;
+/// let object = ListedObject { location, last_modified: written, bytes: None };
+/// assert_eq!(gate.judge(&object, wall), Verdict::Keep(KeepReason::Listed));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
-pub(super) struct Gate {
+pub struct Gate {
     prefix: Location,
     grace: Duration,
     listed: Listed,
@@ -65,15 +81,53 @@ pub(super) struct Gate {
 }
 
 /// What becomes of an object of a listing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// Nobody needs it, and nobody ever will.
     Delete,
-    Keep,
-    /// The store's times contradict one another.
+    /// It stays.
+    Keep(KeepReason),
+    /// The store's times contradict one another, so that nothing can be deleted by them.
     Nonsense,
 }
 
+/// Why an object stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeepReason {
+    /// It is not a batch right under the prefix: the manifest, or somebody else's.
+    NoBatch,
+    /// The store does not say when it was written, or says what cannot be.
+    NoTime,
+    /// The manifest lists it.
+    Listed,
+    /// The manifest was not modified more than the grace period after it: a producer may still list it.
+    /// On an idle queue it waits for the next change of the manifest.
+    Young,
+    /// By its name it is younger than the oldest batch that is listed: a producer that does not keep to
+    /// the grace period may still list it.
+    Pending,
+}
+
 impl Gate {
+    /// Takes a reading as the store gave it, contents and time from one answer, unless nothing can be
+    /// deleted by it.
+    ///
+    /// `prefix` is where the queue's batches lie, and `grace` its grace period, the same for all who
+    /// use it; `wall` is the time of day, to tell times of the store that cannot be.
+    ///
+    /// # Errors
+    ///
+    /// [`CollectError::NeverUsed`], [`CollectError::OtherPrefix`] and [`CollectError::NoTime`].
+    pub fn of_reading(
+        prefix: &Location,
+        grace: Duration,
+        manifest: &Manifest,
+        last_modified: Option<UnixMillis>,
+        wall: UnixMillis,
+    ) -> Result<Self, CollectError> {
+        Self::new(prefix, grace, manifest, credible(last_modified, wall))
+    }
+
     /// Takes a reading, unless nothing can be deleted by it. `modified` is a [`credible`] time.
     pub(super) fn new(
         prefix: &Location,
@@ -109,17 +163,19 @@ impl Gate {
             && self.is_past_grace(shown)
     }
 
-    /// What becomes of an object that the store lists.
-    pub(super) fn judge(&self, object: &ListedObject, wall: UnixMillis) -> Verdict {
+    /// What becomes of an object that the store lists. `wall` is the time of day, as for
+    /// [`of_reading`](Self::of_reading).
+    #[must_use]
+    pub fn judge(&self, object: &ListedObject, wall: UnixMillis) -> Verdict {
         let key = object.location.as_str();
         let foreign = crate::planted!(ForeignKeysCollected).then_some(0);
         let Some(millis) = batch_millis(&self.prefix, key).or(foreign) else {
             crate::sometimes!(KeptAsNoBatch);
-            return Verdict::Keep;
+            return Verdict::Keep(KeepReason::NoBatch);
         };
         let Some(written) = credible(object.last_modified, wall) else {
             crate::sometimes!(KeptWithoutTime);
-            return Verdict::Keep;
+            return Verdict::Keep(KeepReason::NoTime);
         };
         let by_age = crate::planted!(CollectByAgeAlone);
         if self.listed.contains(key) && !by_age {
@@ -127,14 +183,18 @@ impl Gate {
             // It was there before the manifest that lists it. A quarter of the grace
             // period is more than whole seconds and small differences explain.
             let is_newer = written.saturating_since(self.modified) > self.grace / 4;
-            return if is_newer { Verdict::Nonsense } else { Verdict::Keep };
+            return if is_newer { Verdict::Nonsense } else { Verdict::Keep(KeepReason::Listed) };
         }
         let any_age = by_age || crate::planted!(YoungerThanListedCollected);
         let may_be_pending = self.oldest.is_some_and(|oldest| millis >= oldest) && !any_age;
         let is_old = self.is_past_grace(written);
         crate::sometimes!(KeptAsYoung, !is_old);
         crate::sometimes!(KeptAsPending, is_old && may_be_pending);
-        if is_old && !may_be_pending { Verdict::Delete } else { Verdict::Keep }
+        match (is_old, may_be_pending) {
+            (true, false) => Verdict::Delete,
+            (true, true) => Verdict::Keep(KeepReason::Pending),
+            (false, _) => Verdict::Keep(KeepReason::Young),
+        }
     }
 
     fn is_past_grace(&self, written: UnixMillis) -> bool {
@@ -183,7 +243,7 @@ mod tests {
     }
 
     fn object(location: Location, last_modified: UnixMillis) -> ListedObject {
-        ListedObject { location, last_modified: Some(last_modified) }
+        ListedObject { location, last_modified: Some(last_modified), bytes: None }
     }
 
     fn judge(manifest: &Manifest, location: Location, last_modified: UnixMillis) -> Verdict {
@@ -193,9 +253,15 @@ mod tests {
     #[test]
     fn only_what_is_older_than_the_grace_period_by_the_stores_clock_is_deleted() {
         assert_eq!(judge(&used(), batch(5), OLD), Verdict::Delete);
-        assert_eq!(judge(&used(), batch(5), UnixMillis(OLD.0 + 1)), Verdict::Keep);
-        assert_eq!(judge(&used(), batch(5), WRITTEN), Verdict::Keep);
-        assert_eq!(judge(&used(), batch(5), UnixMillis(i64::MAX)), Verdict::Keep);
+        assert_eq!(
+            judge(&used(), batch(5), UnixMillis(OLD.0 + 1)),
+            Verdict::Keep(KeepReason::Young)
+        );
+        assert_eq!(judge(&used(), batch(5), WRITTEN), Verdict::Keep(KeepReason::Young));
+        assert_eq!(
+            judge(&used(), batch(5), UnixMillis(i64::MAX)),
+            Verdict::Keep(KeepReason::NoTime)
+        );
         assert!(gate(&used()).lets_pass(&batch(5), OLD));
         assert!(!gate(&used()).lets_pass(&batch(5), UnixMillis(OLD.0 + 1)));
     }
@@ -203,7 +269,7 @@ mod tests {
     #[test]
     fn what_is_listed_is_kept() {
         let manifest = listing(&[batch(9), batch(5)]);
-        assert_eq!(judge(&manifest, batch(5), OLD), Verdict::Keep);
+        assert_eq!(judge(&manifest, batch(5), OLD), Verdict::Keep(KeepReason::Listed));
         assert!(!gate(&manifest).lets_pass(&batch(5), OLD));
         assert!(gate(&manifest).lets_pass(&batch(4), OLD));
     }
@@ -213,9 +279,9 @@ mod tests {
     fn what_is_younger_by_name_than_the_oldest_that_is_listed_is_kept() {
         let manifest = listing(&[batch(90), batch(50), batch(70)]);
         assert_eq!(judge(&manifest, batch(49), OLD), Verdict::Delete);
-        assert_eq!(judge(&manifest, batch(51), OLD), Verdict::Keep);
+        assert_eq!(judge(&manifest, batch(51), OLD), Verdict::Keep(KeepReason::Pending));
         let twin = Location::from(format!("ingest/{}.batch", ulid::Ulid::from_parts(50, 6)));
-        assert_eq!(judge(&manifest, twin, OLD), Verdict::Keep);
+        assert_eq!(judge(&manifest, twin, OLD), Verdict::Keep(KeepReason::Pending));
         // What was dequeued is not about to be listed.
         assert!(gate(&manifest).lets_pass(&batch(51), OLD));
     }
@@ -224,12 +290,20 @@ mod tests {
     fn nothing_but_batches_right_under_the_prefix_is_deleted() {
         let name = "01ARZ3NDEKTSV4RRFFQ69G5FAV.batch";
         for key in ["ingest/manifest", "ingest/x.batch"] {
-            assert_eq!(judge(&used(), Location::from(key), OLD), Verdict::Keep, "{key}");
+            assert_eq!(
+                judge(&used(), Location::from(key), OLD),
+                Verdict::Keep(KeepReason::NoBatch),
+                "{key}"
+            );
             assert!(!gate(&used()).lets_pass(&Location::from(key), OLD), "{key}");
         }
         for directory in ["ingest/sub", "other", "ingest2"] {
             let key = Location::from(format!("{directory}/{name}"));
-            assert_eq!(judge(&used(), key.clone(), OLD), Verdict::Keep, "{key}");
+            assert_eq!(
+                judge(&used(), key.clone(), OLD),
+                Verdict::Keep(KeepReason::NoBatch),
+                "{key}"
+            );
             assert!(!gate(&used()).lets_pass(&key, OLD), "{key}");
         }
     }
@@ -238,10 +312,14 @@ mod tests {
     fn a_store_without_times_or_with_impossible_ones_gets_no_deletions() {
         let untimed = Gate::new(&prefix(), GRACE, &used(), None);
         assert!(matches!(untimed, Err(CollectError::NoTime)));
-        let object = ListedObject { location: batch(5), last_modified: None };
-        assert_eq!(gate(&used()).judge(&object, WRITTEN), Verdict::Keep);
+        let object = ListedObject { location: batch(5), last_modified: None, bytes: None };
+        assert_eq!(gate(&used()).judge(&object, WRITTEN), Verdict::Keep(KeepReason::NoTime));
         for nonsense in [UnixMillis(0), UnixMillis(-1), UnixMillis(i64::MIN)] {
-            assert_eq!(judge(&used(), batch(5), nonsense), Verdict::Keep, "{nonsense:?}");
+            assert_eq!(
+                judge(&used(), batch(5), nonsense),
+                Verdict::Keep(KeepReason::NoTime),
+                "{nonsense:?}"
+            );
         }
         let year = 366 * 24 * 3600 * 1000;
         for (time, is_credible) in
@@ -256,9 +334,13 @@ mod tests {
     fn a_manifest_older_than_a_batch_that_it_lists_is_nonsense() {
         let manifest = listing(&[batch(5)]);
         let later = |millis| UnixMillis(WRITTEN.0 + millis);
-        assert_eq!(judge(&manifest, batch(5), later(150_000)), Verdict::Keep);
+        assert_eq!(judge(&manifest, batch(5), later(150_000)), Verdict::Keep(KeepReason::Listed));
         assert_eq!(judge(&manifest, batch(5), later(150_001)), Verdict::Nonsense);
-        assert_eq!(judge(&manifest, batch(6), later(150_001)), Verdict::Keep, "it is not listed");
+        assert_eq!(
+            judge(&manifest, batch(6), later(150_001)),
+            Verdict::Keep(KeepReason::Young),
+            "it is not listed"
+        );
     }
 
     #[test]

@@ -30,7 +30,7 @@ use core::mem;
 use core::time::Duration;
 
 pub(super) use gate::credible;
-use gate::{Gate, Verdict};
+pub use gate::{Gate, KeepReason, Verdict};
 
 use super::error::CollectError;
 use super::repeats::MOST_NAMES;
@@ -381,7 +381,7 @@ impl Consumer {
                     crate::sometimes!(LeftToItsTurn);
                 }
                 Verdict::Delete => collector.suspects.push(object),
-                Verdict::Keep => {}
+                Verdict::Keep(_) => {}
                 Verdict::Nonsense => {
                     let location = object.location;
                     return self.end_cycle(now, Some(CollectError::TimeNonsense { location }));

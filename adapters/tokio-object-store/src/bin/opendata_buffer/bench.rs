@@ -24,7 +24,7 @@ mod verify;
 
 use clap::Subcommand;
 
-use crate::exit::Outcome;
+use crate::exit::{self, Outcome};
 use crate::interrupt::Interrupt;
 
 use drained::Question;
@@ -69,9 +69,6 @@ pub(crate) async fn run(command: &Command, stop: Interrupt) -> Outcome {
         Command::EndToEnd(options) => drained::run(options, Question::EndToEnd, &stop).await,
         Command::Backlog(options) => backlog::run(options, &stop).await,
         Command::Contend(options) => drained::run(options, Question::Contend, &stop).await,
-        Command::Prices => {
-            print!("{}", prices::BUILT_IN);
-            Ok(())
-        }
+        Command::Prices => exit::print(prices::BUILT_IN),
     }
 }

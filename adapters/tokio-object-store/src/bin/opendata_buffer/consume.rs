@@ -1,6 +1,6 @@
 //! `consume`: from a queue to standard output.
 
-mod output;
+mod skip;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +9,15 @@ use buffer::buffer_core::{Location, ReadOutcome};
 use buffer::{ConsumedBatch, Consumer, ConsumerConfig, NextError, Resume, Store, SystemClock};
 use clap::Args;
 
+use crate::LAST_WRITE;
 use crate::exit::{Failure, Outcome, is_broken_pipe};
 use crate::input::Delimiter;
 use crate::interrupt::Interrupt;
+use crate::output::{Entries, Format, Output};
 use crate::queue::{self, Queue};
+use crate::say::say;
 
-use output::{Format, Output};
-
-/// How long a signal leaves a batch that is being written out.
-const LAST_WRITE: Duration = Duration::from_secs(1);
+use skip::Skip;
 
 #[derive(Args, Debug)]
 pub(crate) struct Options {
@@ -50,6 +50,8 @@ pub(crate) struct Options {
     #[arg(long)]
     no_ack: bool,
     #[command(flatten)]
+    skip: Skip,
+    #[command(flatten)]
     collecting: Collecting,
 }
 
@@ -76,20 +78,88 @@ enum End {
     Interrupted,
 }
 
+/// What became of the batch that was to be skipped.
+#[derive(Default)]
+struct Past {
+    sequence: Option<u64>,
+    is_skipped: bool,
+    /// A later batch was acknowledged, and takes it out of the queue.
+    is_left_behind: bool,
+}
+
+impl Past {
+    /// Skips the batch that an error is about, if it is the one.
+    async fn skip(&mut self, consumer: &Consumer, error: NextError) -> Outcome {
+        let found = match &error {
+            NextError::BatchMissing { sequence, .. } | NextError::BatchCorrupt { sequence, .. } => {
+                sequence.0
+            }
+            NextError::NotInitialized
+            | NextError::Ended(_)
+            | NextError::BatchUnreadable { .. }
+            | NextError::ManifestUnreadable(_)
+            | _ => return Err(error.into()),
+        };
+        if self.sequence != Some(found) {
+            let hint = format!(
+                "`consume {}--skip {found} --reason TEXT` saves what it can, and goes past it",
+                self.still_listed().map_or_else(String::new, |before| format!("--after {before} ")),
+            );
+            return Err(Failure::from(error).hint(&hint));
+        }
+        consumer.skip(found).await?;
+        say!("skipped batch {found}");
+        self.is_skipped = true;
+        Ok(())
+    }
+
+    /// The batch that was skipped, if nothing takes it out of the queue yet.
+    fn still_listed(&self) -> Option<u64> {
+        self.sequence.filter(|_| self.is_skipped && !self.is_left_behind)
+    }
+
+    /// Says what is still to be done, also where the reading has failed.
+    fn tell(&self) {
+        if let Some(sequence) = self.still_listed() {
+            say!(
+                "batch {sequence} stays listed until a later one is acknowledged; \
+                 --after {sequence} goes on behind it"
+            );
+        }
+    }
+
+    fn conclude(&self) -> Outcome {
+        match self.sequence.filter(|_| !self.is_skipped) {
+            None => Ok(()),
+            Some(sequence) => {
+                let message =
+                    format!("batch {sequence} was not skipped: the reading ended before it");
+                Err(Failure::failed(message))
+            }
+        }
+    }
+}
+
 pub(crate) async fn run(options: &Options, stop: Interrupt) -> Outcome {
+    options.skip.prepare(&options.queue).await?;
     let Some(consumer) = unless_stopped(&stop, open(options)).await? else {
         return Err(Failure::interrupted());
     };
     let Some(taken) = unless_stopped(&stop, take_over(&consumer, options)).await? else {
         return Err(Failure::interrupted());
     };
-    eprintln!("took over: epoch {}, was {}", taken.epoch, taken.previous);
+    say!("took over: epoch {}, was {}", taken.epoch, taken.previous);
 
-    let read = read(&consumer, options, &stop).await;
+    let mut past = Past { sequence: options.skip.sequence(), ..Past::default() };
+    let read = read(&consumer, options, &mut past, &stop).await;
     // Whatever happened: what was written out must not come again.
     let closed = consumer.close().await;
+    past.tell();
     match read? {
-        End::Done | End::BrokenPipe => Ok(closed?),
+        End::Done | End::BrokenPipe => {
+            closed?;
+            past.conclude()
+        }
         End::Interrupted => {
             closed?;
             Err(Failure::interrupted())
@@ -112,15 +182,12 @@ async fn unless_stopped<T>(
 async fn open(options: &Options) -> Result<Consumer, Failure> {
     let Queue { store: location, options: told, keys } = &options.queue;
     queue::refuse_memory(location)?;
-    if let Some(path) = location.directory()
-        && !path.is_dir()
-    {
-        let path = path.display();
-        return Err(Failure::failed(format!("no such queue: there is no directory {path}")));
-    }
+    queue::expect_directory(location)?;
     let store = queue::open(location, &told.parse()?)?;
     if !options.follow {
-        expect_manifest(&*store, &keys.manifest_path).await?;
+        let hint = "--follow waits for one, --manifest-path names another";
+        let explain = |failure: Failure| failure.hint(&queue::elsewhere(location, hint));
+        expect_manifest(&*store, &keys.manifest_path).await?.map_err(explain)?;
     }
     let config = ConsumerConfig {
         data_path_prefix: keys.data_path_prefix.clone(),
@@ -134,14 +201,14 @@ async fn open(options: &Options) -> Result<Consumer, Failure> {
     Ok(Consumer::with_store(config, store, Arc::new(SystemClock))?)
 }
 
-async fn expect_manifest(store: &dyn Store, manifest_path: &str) -> Outcome {
-    match queue::read_manifest(store, &Location::from(manifest_path)).await? {
+/// Whether there is a queue, once that is known.
+async fn expect_manifest(store: &dyn Store, manifest_path: &str) -> Result<Outcome, Failure> {
+    Ok(match queue::read_manifest(store, &Location::from(manifest_path)).await? {
         ReadOutcome::Found(_) | ReadOutcome::NotModified => Ok(()),
         ReadOutcome::Missing => Err(Failure::failed(format!(
-            "no such queue: there is no manifest {manifest_path} in {store}; \
-             --follow waits for one, --manifest-path names another"
+            "no such queue: there is no manifest {manifest_path} in {store}"
         ))),
-    }
+    })
 }
 
 async fn take_over(consumer: &Consumer, options: &Options) -> Result<buffer::TakeOver, Failure> {
@@ -150,14 +217,26 @@ async fn take_over(consumer: &Consumer, options: &Options) -> Result<buffer::Tak
 }
 
 /// Writes batches out and acknowledges them, until there is a reason to end.
-async fn read(consumer: &Consumer, options: &Options, stop: &Interrupt) -> Result<End, Failure> {
+async fn read(
+    consumer: &Consumer,
+    options: &Options,
+    past: &mut Past,
+    stop: &Interrupt,
+) -> Result<End, Failure> {
     let output = Output { format: options.format, delimiter: options.delimiter.clone() };
     let mut left = options.entries.unwrap_or(u64::MAX);
     while left > 0 {
         let batch = tokio::select! {
             biased;
             () = stop.raised() => return Ok(End::Interrupted),
-            batch = next(consumer, options.follow) => batch?,
+            batch = next(consumer, options.follow) => batch,
+        };
+        let batch = match batch {
+            Ok(batch) => batch,
+            Err(error) => {
+                past.skip(consumer, error).await?;
+                continue;
+            }
         };
         let Some(batch) = batch else { return Ok(End::Done) };
         let (sequence, entries) = (batch.sequence, batch.entries.len() as u64);
@@ -169,6 +248,7 @@ async fn read(consumer: &Consumer, options: &Options, stop: &Interrupt) -> Resul
         left -= taken;
         if taken == entries && !options.no_ack {
             consumer.ack(sequence).await?;
+            past.is_left_behind |= past.is_skipped;
         }
     }
     Ok(End::Done)
@@ -186,7 +266,8 @@ async fn write(
     stop: &Interrupt,
 ) -> Result<End, Failure> {
     let output = output.clone();
-    let mut writing = tokio::task::spawn_blocking(move || output.write(&batch, count));
+    let work = move || output.write(&Entries::first_of(&batch, count));
+    let mut writing = tokio::task::spawn_blocking(work);
     let written = tokio::select! {
         written = &mut writing => written,
         () = stop.raised() => match tokio::time::timeout(LAST_WRITE, &mut writing).await {
@@ -195,7 +276,7 @@ async fn write(
         },
     };
     match written {
-        Ok(Ok(())) => Ok(End::Done),
+        Ok(Ok(_)) => Ok(End::Done),
         Ok(Err(error)) if is_broken_pipe(&error) => Ok(End::BrokenPipe),
         Ok(Err(error)) => Err(Failure::failed(format!("cannot write to standard output: {error}"))),
         Err(error) => Err(Failure::failed(format!("writing out failed: {error}"))),

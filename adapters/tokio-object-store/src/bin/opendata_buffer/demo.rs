@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use crate::exit::{Failure, Outcome, Status};
 use crate::interrupt::Interrupt;
 use crate::queue::{self, Keys};
+use crate::say::say;
 
 use database::Database;
 use feed::{GRACE_PERIOD, PRODUCERS};
@@ -70,7 +71,7 @@ pub(crate) async fn run(options: &Options, stop: Interrupt) -> Outcome {
         Location::from(options.keys.manifest_path.as_str()),
     ));
     refuse_a_queue_in_use(&*store, &options.keys.manifest_path).await?;
-    eprintln!("queue: {}", place.store);
+    say!("queue: {}", place.store);
     let shared = Arc::clone(&store) as Arc<dyn Store>;
     let producers = feed::producers(&shared, &options.keys)?;
     let readers = Readers::new(&shared, &options.keys, script.total())?;
@@ -133,7 +134,7 @@ async fn go(
     let (latency, handover) = ran?;
     let late = database.expect_everything().await?;
     let elapsed = started.elapsed();
-    eprintln!("all lines came; the collector may delete the last batches in {GRACE_PERIOD:?}");
+    say!("all lines came; the collector may delete the last batches in {GRACE_PERIOD:?}");
     let last = database.lock().await.last;
     readers.collect(store, keys, last).await?;
     Ok(Run { elapsed, latency, handover, late })

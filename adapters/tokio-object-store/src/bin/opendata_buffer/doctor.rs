@@ -13,9 +13,10 @@ use buffer::{
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::exit::{Failure, Outcome, Status};
+use crate::exit::{self, Failure, Outcome, Status};
 use crate::interrupt::Interrupt;
 use crate::queue::{self, Queue};
+use crate::say::say;
 use crate::size::{self, counted};
 
 #[derive(Args, Debug)]
@@ -63,7 +64,7 @@ pub(crate) async fn run(options: &Options, stop: Interrupt) -> Outcome {
         ..ProbeOptions::default()
     };
     let probe = Probe::new(Arc::clone(&store), Arc::new(SystemClock), runtime, probing);
-    eprintln!("trying {store} below {}/", probe.scratch());
+    say!("trying {store} below {}/", probe.scratch());
     let ran = tokio::select! {
         biased;
         () = stop.raised() => None,
@@ -73,15 +74,12 @@ pub(crate) async fn run(options: &Options, stop: Interrupt) -> Outcome {
     made.remove(probe.scratch());
     if left > 0 {
         let left = counted(left as u64, "object", "objects");
-        eprintln!("could not delete {left} below {}/", probe.scratch());
+        say!("could not delete {left} below {}/", probe.scratch());
     }
     let Some(ran) = ran else { return Err(Failure::interrupted()) };
     let report = ran.map_err(|error| Failure::failed(format!("{store}: {error}")))?;
-    if options.json {
-        println!("{:#}", to_json(&store.to_string(), &report));
-    } else {
-        print(&report);
-    }
+    let json = || format!("{:#}\n", to_json(&store.to_string(), &report));
+    exit::print(&if options.json { json() } else { table(&report) })?;
     conclude(&store.to_string(), &report)
 }
 
@@ -135,38 +133,45 @@ fn conclude(store: &str, report: &ProbeReport) -> Outcome {
     Ok(())
 }
 
-fn print(report: &ProbeReport) {
+fn table(report: &ProbeReport) -> String {
+    let mut lines = Vec::new();
     for CheckResult { check, failure } in &report.checks {
-        match failure {
-            None => println!("ok      {check}"),
-            Some(failure) => println!("FAILED  {check}: {failure}"),
-        }
+        lines.push(match failure {
+            None => format!("ok      {check}"),
+            Some(failure) => format!("FAILED  {check}: {failure}"),
+        });
     }
-    println!("\n{:<8}{:>10}{:>10}", "", "p50", "p99");
+    lines.push(format!("\n{:<8}{:>10}{:>10}", "", "p50", "p99"));
     for (name, latency) in timed(report) {
-        println!("{name:<8}{:>7} ms{:>7} ms", millis(latency.p50), millis(latency.p99));
+        let (p50, p99) = (millis(latency.p50), millis(latency.p99));
+        lines.push(format!("{name:<8}{p50:>7} ms{p99:>7} ms"));
     }
-    println!("one object took {:.1} swaps a second from four writers", report.swaps_per_second);
+    let swaps = report.swaps_per_second;
+    lines.push(format!("one object took {swaps:.1} swaps a second from four writers"));
     if let Some(ahead) = report.clock_ahead_ms {
         let (off, how) = (ahead.unsigned_abs(), if ahead < 0 { "behind" } else { "ahead of" });
-        println!("the store's clock is {off} ms {how} this machine's, give or take a second");
+        lines.push(format!(
+            "the store's clock is {off} ms {how} this machine's, give or take a second"
+        ));
     }
     if let Some(advice) = &report.advice {
-        print_advice(advice);
+        recommend(advice, &mut lines);
     }
+    lines.join("\n") + "\n"
 }
 
-fn print_advice(advice: &FlushAdvice) {
+fn recommend(advice: &FlushAdvice, lines: &mut Vec<String>) {
     let FlushAdvice { flush_interval, bound, dollars_per_month, .. } = advice;
-    println!("\nrecommended: --flush-interval {}", humantime::format_duration(*flush_interval));
-    println!("why: {bound}");
+    let interval = humantime::format_duration(*flush_interval);
+    lines.push(format!("\nrecommended: --flush-interval {interval}"));
+    lines.push(format!("why: {bound}"));
     // Where nothing is paid for, there is nothing to say about that.
     for (bound, least) in advice.at_least.iter().filter(|(_, least)| !least.is_zero()) {
-        println!("  {:>8} ms  {bound}", millis(*least));
+        lines.push(format!("  {:>8} ms  {bound}", millis(*least)));
         if *bound == FlushBound::Price {
-            println!(
+            lines.push(format!(
                 "a producer that is always busy writes for ${dollars_per_month:.0} a month then, at S3's prices"
-            );
+            ));
         }
     }
 }

@@ -1,12 +1,15 @@
 //! How a command ends: its exit code, and what stderr says.
 
 use std::error::Error;
-use std::io;
+use std::io::{self, Write};
 
 use buffer::{
     AckError, ConfigError, DeliveryError, DeliveryFailure, Ended, Fault, FlushError,
-    InitializeError, NextError, StoreError, StoreErrorKind, StoreOperation,
+    InitializeError, InspectError, LookError, NextError, SkipError, StoreError, StoreErrorKind,
+    StoreOperation, SweepError,
 };
+
+use crate::say::say;
 
 /// How a command ended.
 pub(crate) type Outcome = Result<(), Failure>;
@@ -31,6 +34,8 @@ pub(crate) enum Status {
     Differs,
     /// The store cannot compare and swap.
     NoCompareAndSwap,
+    /// The queue is past a limit of `--check`.
+    OverLimit,
     /// SIGINT or SIGTERM.
     Interrupted,
 }
@@ -42,6 +47,7 @@ impl Status {
             Self::Usage => 2,
             Self::Fenced => 3,
             Self::Differs => 4,
+            Self::OverLimit => 5,
             Self::NoCompareAndSwap => 6,
             Self::Interrupted => 130,
         }
@@ -66,6 +72,11 @@ impl Failure {
         Self { status: Status::Interrupted, message: None }
     }
 
+    /// The same with another exit code.
+    pub(crate) fn with_status(self, status: Status) -> Self {
+        Self { status, ..self }
+    }
+
     /// Says first what was being done.
     pub(crate) fn context(self, context: &str) -> Self {
         let message = self.message.map(|message| format!("{context}: {message}"));
@@ -85,7 +96,7 @@ pub(crate) fn report(outcome: Outcome) -> i32 {
         Ok(()) => 0,
         Err(Failure { status, message }) => {
             if let Some(message) = message {
-                eprintln!("error: {message}");
+                say!("error: {message}");
             }
             status.code()
         }
@@ -105,6 +116,22 @@ pub(crate) fn chain(error: &dyn Error) -> String {
         source = cause.source();
     }
     message
+}
+
+/// What writing to standard output came to: that nobody reads it any more is fine.
+pub(crate) fn written<T>(result: io::Result<T>) -> Result<Option<T>, Failure> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if is_broken_pipe(&error) => Ok(None),
+        Err(error) => Err(Failure::failed(format!("cannot write to standard output: {error}"))),
+    }
+}
+
+/// Writes all of this to standard output.
+pub(crate) fn print(text: &str) -> Outcome {
+    let mut stdout = io::stdout().lock();
+    written(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))?;
+    Ok(())
 }
 
 /// Whether nobody reads what is written any more. That is no failure of ours.
@@ -144,6 +171,32 @@ impl From<ConfigError> for Failure {
         } else {
             Status::Failed
         };
+        Self::new(status, chain(&error))
+    }
+}
+
+impl From<InspectError> for Failure {
+    fn from(error: InspectError) -> Self {
+        Self::failed(chain(&error))
+    }
+}
+
+impl From<LookError> for Failure {
+    fn from(error: LookError) -> Self {
+        Self::failed(chain(&error))
+    }
+}
+
+impl From<SweepError> for Failure {
+    fn from(error: SweepError) -> Self {
+        Self::failed(chain(&error))
+    }
+}
+
+impl From<SkipError> for Failure {
+    fn from(error: SkipError) -> Self {
+        let status =
+            if let SkipError::Ended(ended) = &error { ended_status(ended) } else { Status::Failed };
         Self::new(status, chain(&error))
     }
 }

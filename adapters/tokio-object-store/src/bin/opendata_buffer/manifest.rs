@@ -1,4 +1,6 @@
-//! `manifest dump`: a manifest as JSON. Reads one object, and writes nothing but its output.
+//! `manifest`: a manifest as JSON, and what became of one. Reads objects, and writes nothing but its output.
+
+mod diff;
 
 use std::fs;
 use std::io::{self, BufWriter, Read, Write};
@@ -13,13 +15,17 @@ use bytes::Bytes;
 use clap::{Args, Subcommand};
 use serde::{Serialize, Serializer};
 
-use crate::exit::{Failure, Outcome, is_broken_pipe};
+use crate::exit::{Failure, Outcome, written};
 use crate::queue;
+
+use diff::DiffOptions;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Prints a manifest as JSON
     Dump(DumpOptions),
+    /// Prints what became of a manifest, and whether that can be
+    Diff(DiffOptions),
 }
 
 #[derive(Args, Debug)]
@@ -34,23 +40,30 @@ pub(crate) struct DumpOptions {
 pub(crate) async fn run(command: &Command) -> Outcome {
     match command {
         Command::Dump(options) => dump(options).await,
+        Command::Diff(options) => diff::run(options).await,
     }
+}
+
+/// A manifest as it is named on the command line.
+struct Named<'a> {
+    manifest: &'a StoreLocation,
+    options: &'a queue::StoreTold,
 }
 
 async fn dump(options: &DumpOptions) -> Outcome {
-    let (name, bytes) = read(options).await?;
-    let manifest = Manifest::parse(&Location::new(name), bytes)
-        .map_err(|error| Failure::failed(error.to_string()))?;
-    match print(&manifest, io::stdout().lock()) {
-        Err(error) if !is_broken_pipe(&error) => {
-            Err(Failure::failed(format!("cannot write to standard output: {error}")))
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
+    let DumpOptions { manifest, options } = options;
+    let manifest = parse(Named { manifest, options }).await?;
+    written(print(&manifest, io::stdout().lock()))?;
+    Ok(())
 }
 
-async fn read(options: &DumpOptions) -> Result<(String, Bytes), Failure> {
-    let named = &options.manifest;
+async fn parse(named: Named<'_>) -> Result<Manifest, Failure> {
+    let (name, bytes) = read(named).await?;
+    Manifest::parse(&Location::new(name), bytes).map_err(|error| Failure::failed(error.to_string()))
+}
+
+async fn read(named: Named<'_>) -> Result<(String, Bytes), Failure> {
+    let Named { manifest: named, options } = named;
     if *named == StoreLocation::Directory("-".into()) {
         let mut bytes = Vec::new();
         return match io::stdin().lock().read_to_end(&mut bytes) {
@@ -60,7 +73,7 @@ async fn read(options: &DumpOptions) -> Result<(String, Bytes), Failure> {
     }
     queue::refuse_memory(named)?;
     let environment = buffer::process_environment;
-    match StorePlace::resolve(named, &options.options.parse()?, &environment)? {
+    match StorePlace::resolve(named, &options.parse()?, &environment)? {
         StorePlace::Directory(path) => match fs::read(&path) {
             Ok(bytes) => Ok((path.display().to_string(), bytes.into())),
             Err(error) => Err(unreadable(path, &error)),

@@ -15,6 +15,7 @@ use crate::exit::{self, Failure, Outcome};
 use crate::input::{Delimiter, Source, Splitter, read_ahead};
 use crate::interrupt::Interrupt;
 use crate::queue::{self, Queue};
+use crate::say::say;
 use crate::size::{self, counted};
 
 use ledger::{Count, Ledger};
@@ -273,7 +274,7 @@ impl Feed {
         };
         self.settle();
         self.progress.finish_and_clear();
-        eprintln!("durable: {}", self.ledger.durable_text());
+        say!("durable: {}", self.ledger.durable_text());
         if let Some(failure) = self.ledger.failure() {
             let failure = Failure::from(failure.clone());
             return Err(failure.context(&self.ledger.losses_text()));
@@ -283,7 +284,7 @@ impl Feed {
         if stop.is_raised() {
             if self.splitter.held() > 0 {
                 let held = counted(self.splitter.held() as u64, "byte", "bytes");
-                eprintln!("interrupted: {held} of an unfinished entry were not taken");
+                say!("interrupted: {held} of an unfinished entry were not taken");
             }
             return Err(Failure::interrupted());
         }

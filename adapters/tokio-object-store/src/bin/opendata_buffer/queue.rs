@@ -1,13 +1,14 @@
 //! Which queue a command is about.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use buffer::buffer_core::{Location, ReadOutcome, StoreError, StoreErrorKind, StoreOperation};
 use buffer::{
-    ProducerConfig, Runtime, STORE_OPTIONS, Store, StoreFailure, StoreLocation, StoreOptions,
-    TokioRuntime, open_store,
+    InspectError, Inspector, InspectorConfig, ProducerConfig, Runtime, STORE_OPTIONS, Store,
+    StoreFailure, StoreLocation, StoreOptions, SystemClock, TokioRuntime, open_store,
 };
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
@@ -104,6 +105,69 @@ pub(crate) fn open(
 ) -> Result<Arc<dyn Store>, Failure> {
     let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::current()?);
     Ok(open_store(store, options, &runtime)?)
+}
+
+/// Opens a queue for looking: makes nothing, fences nobody.
+pub(crate) fn inspect(queue: &Queue, config: InspectorConfig) -> Result<Inspector, Failure> {
+    let Queue { store, options, keys } = queue;
+    refuse_memory(store)?;
+    expect_directory(store)?;
+    let config = InspectorConfig {
+        store: store.clone(),
+        store_options: options.parse()?,
+        data_path_prefix: keys.data_path_prefix.clone(),
+        manifest_path: keys.manifest_path.clone(),
+        ..config
+    };
+    Ok(Inspector::new(config, Arc::new(SystemClock))?)
+}
+
+/// Why a queue cannot be looked at, with what may help.
+pub(crate) fn unreadable(error: InspectError, queue: &Queue) -> Failure {
+    let is_missing = matches!(error, InspectError::NoQueue { .. });
+    let failure = Failure::from(error);
+    if !is_missing {
+        return failure.context(&queue.store.to_string());
+    }
+    failure.hint(&elsewhere(&queue.store, "--manifest-path names another"))
+}
+
+/// Where the queue is, if this is a path into one; else the other hint.
+pub(crate) fn elsewhere(store: &StoreLocation, otherwise: &str) -> String {
+    let above = store.directory().and_then(|path| queue_above(&path));
+    above.unwrap_or_else(|| otherwise.to_owned())
+}
+
+/// Refuses a directory that is not there: looking and reading must not make any.
+pub(crate) fn expect_directory(store: &StoreLocation) -> Outcome {
+    let Some(path) = store.directory().filter(|path| !path.is_dir()) else { return Ok(()) };
+    let failure =
+        Failure::failed(format!("no such queue: there is no directory {}", path.display()));
+    let beside = || Some(format!("there is {}", path.with_file_name(similar(&path)?).display()));
+    Err(match queue_above(&path).or_else(beside) {
+        Some(hint) => failure.hint(&hint),
+        None => failure,
+    })
+}
+
+/// For a path into a queue, where that is.
+fn queue_above(path: &Path) -> Option<String> {
+    let manifest = ProducerConfig::default().manifest_path;
+    let above = path.ancestors().skip(1).take(2).find(|above| above.join(&manifest).is_file())?;
+    let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+    Some(format!("the queue is {}", above.display()))
+}
+
+/// A directory beside this one whose name differs by a slip of the hand.
+fn similar(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let beside = std::fs::read_dir(parent.unwrap_or(Path::new("."))).ok()?;
+    let names = beside.filter_map(Result::ok).filter(|entry| entry.path().is_dir());
+    let names = names.filter_map(|entry| entry.file_name().into_string().ok());
+    let near = names.map(|other| (strsim::damerau_levenshtein(name, &other), other));
+    let (distance, found) = near.min()?;
+    (distance <= 2 && distance < name.chars().count()).then_some(found)
 }
 
 /// Reads a manifest, as a command does it that has no consumer.

@@ -14,6 +14,7 @@ use buffer::{
 
 use crate::exit::Failure;
 use crate::queue;
+use crate::say::say;
 
 use super::options::Where;
 use super::timers::ExactTimers;
@@ -125,11 +126,11 @@ impl Place {
     pub(crate) async fn clean_up(&self) {
         let Some(Made { top, directory, keep }) = &self.made else { return };
         if *keep {
-            eprintln!("the queue is kept: {} in {}", self.manifest_path, self.base);
+            say!("the queue is kept: {} in {}", self.manifest_path, self.base);
             return;
         }
         if let Err(left) = self.delete_all(top).await {
-            eprintln!("could not delete all below {top}/ in {}: {left}", self.base);
+            say!("could not delete all below {top}/ in {}: {left}", self.base);
         }
         if let Some(directory) = directory {
             // What is not empty stays: the rest is somebody's.

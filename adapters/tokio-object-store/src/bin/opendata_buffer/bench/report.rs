@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::exit::Failure;
+use crate::exit::{self, Failure};
 use crate::size::{counted, grouped};
 
 use super::meter::Memory;
@@ -127,12 +127,13 @@ impl Report {
             fs::write(path, plot::draw(self))
                 .map_err(|error| Failure::failed(format!("cannot write {name}: {error}")))?;
         }
-        if output.json {
+        let text = if output.json {
             let text = serde_json::to_string_pretty(self);
-            println!("{}", text.expect("numbers and texts can be written"));
+            text.expect("numbers and texts can be written") + "\n"
         } else {
-            print!("{}", self.table());
-        }
+            self.table()
+        };
+        exit::print(&text)?;
         match self.runs.iter().map(|run| &run.whole).find(|whole| whole.failed_calls > 0) {
             None => Ok(()),
             Some(Whole { failed_calls, failure, .. }) => Err(Failure::failed(format!(

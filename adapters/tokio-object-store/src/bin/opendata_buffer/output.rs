@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Write};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use buffer::{ConsumedBatch, Metadata};
+use bytes::Bytes;
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -15,7 +16,7 @@ const BUFFER: usize = 64 << 10;
 
 /// How an entry is written.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub(super) enum Format {
+pub(crate) enum Format {
     /// Its bytes, and the delimiter
     #[default]
     Raw,
@@ -24,30 +25,61 @@ pub(super) enum Format {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Output {
-    pub(super) format: Format,
-    pub(super) delimiter: Delimiter,
+pub(crate) struct Output {
+    pub(crate) format: Format,
+    pub(crate) delimiter: Delimiter,
+}
+
+/// Entries of one batch, and which of them are written.
+pub(crate) struct Entries<'a> {
+    pub(crate) sequence: u64,
+    pub(crate) payloads: &'a [Bytes],
+    pub(crate) metadata: &'a [Metadata],
+    /// How many are passed over at the beginning.
+    pub(crate) skip: u64,
+    /// How many are written at the most.
+    pub(crate) take: u64,
+    /// What was submitted before this is passed over, in milliseconds since the Unix epoch.
+    pub(crate) since_ms: Option<i64>,
+}
+
+impl<'a> Entries<'a> {
+    /// The first so many of a batch.
+    pub(crate) fn first_of(batch: &'a ConsumedBatch, take: u64) -> Self {
+        let ConsumedBatch { sequence, entries, metadata, .. } = batch;
+        Self { sequence: *sequence, payloads: entries, metadata, skip: 0, take, since_ms: None }
+    }
 }
 
 impl Output {
-    /// Writes the first `count` entries to standard output, and flushes them.
-    pub(super) fn write(&self, batch: &ConsumedBatch, count: u64) -> io::Result<()> {
-        self.write_to(io::stdout().lock(), batch, count)
+    /// Writes entries to standard output, flushes them, and says how many these were.
+    pub(crate) fn write(&self, entries: &Entries<'_>) -> io::Result<u64> {
+        self.write_to(io::stdout().lock(), entries)
     }
 
-    fn write_to(&self, to: impl Write, batch: &ConsumedBatch, count: u64) -> io::Result<()> {
+    /// The same, to somewhere else.
+    pub(crate) fn write_to(&self, to: impl Write, entries: &Entries<'_>) -> io::Result<u64> {
         let mut to = BufWriter::with_capacity(BUFFER, to);
-        let mut covering = Covering::of(&batch.metadata);
-        for (index, payload) in (0..count).zip(&batch.entries) {
+        let mut covering = Covering::of(entries.metadata);
+        let mut written = 0;
+        for (index, payload) in (0..).zip(entries.payloads) {
+            if written == entries.take {
+                break;
+            }
+            let item = covering.at(index);
+            let is_early = |since| item.is_some_and(|item| item.ingestion_time_ms < since);
+            if index < entries.skip || entries.since_ms.is_some_and(is_early) {
+                continue;
+            }
+            written += 1;
             match self.format {
                 Format::Raw => {
                     to.write_all(payload)?;
                     to.write_all(self.delimiter.as_bytes())?;
                 }
                 Format::Json => {
-                    let item = covering.at(index);
                     let line = Line {
-                        sequence: batch.sequence,
+                        sequence: entries.sequence,
                         index,
                         payload_base64: BASE64_STANDARD.encode(payload),
                         ingestion_time_ms: item.map(|item| item.ingestion_time_ms),
@@ -58,7 +90,8 @@ impl Output {
                 }
             }
         }
-        to.flush()
+        to.flush()?;
+        Ok(written)
     }
 }
 

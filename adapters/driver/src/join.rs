@@ -7,7 +7,7 @@ use std::task::Poll;
 use futures_lite::future;
 
 /// Waits for all, and gives what they gave, in their order.
-pub(super) async fn all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+pub(crate) async fn all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     let mut running: Vec<_> = futures.into_iter().map(|it| (Box::pin(it), None)).collect();
     future::poll_fn(|context| {
         let mut all_done = true;
