@@ -47,15 +47,17 @@ fn serve(mut client: TcpStream, reads_from: Option<SocketAddr>) -> io::Result<()
     match reads_from.filter(|_| only_reads) {
         Some(server) => {
             let mut server = TcpStream::connect(server)?;
-            let head = head.trim_end();
-            write!(server, "{head}\r\nConnection: close\r\n\r\n")?;
+            let head = format!("{}\r\nConnection: close\r\n\r\n", head.trim_end());
+            server.write_all(head.as_bytes())?;
             io::copy(&mut server, &mut client)?;
         }
-        None => write!(
-            client,
-            "HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{DENIED}",
-            DENIED.len()
-        )?,
+        None => {
+            let answer = format!(
+                "HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{DENIED}",
+                DENIED.len()
+            );
+            client.write_all(answer.as_bytes())?;
+        }
     }
     Ok(())
 }

@@ -69,11 +69,10 @@ impl Skip {
         save(&lost, reason, queue, &directory).map_err(|error| {
             let directory = directory.display();
             let failure = format!("nothing was skipped: cannot save in {directory}: {error}");
-            match error.kind() {
-                io::ErrorKind::AlreadyExists => {
-                    Failure::failed(failure).hint("--save-to names another directory")
-                }
-                _ => Failure::failed(failure),
+            if error.kind() == io::ErrorKind::AlreadyExists {
+                Failure::failed(failure).hint("--save-to names another directory")
+            } else {
+                Failure::failed(failure)
             }
         })?;
         let records = counted(lost.records.len() as u64, "record", "records");
