@@ -7,6 +7,16 @@ use crate::store::StoreError;
 use crate::types::{Location, Sequence};
 
 /// A configuration that cannot work: which field, and what would be right.
+///
+/// ```
+/// use core::time::Duration;
+/// use buffer_core::ProducerConfig;
+///
+/// let config = ProducerConfig { delivery_timeout: Duration::from_secs(400), ..ProducerConfig::default() };
+/// let error = config.validate().unwrap_err();
+/// assert_eq!(error.field, "delivery_timeout");
+/// assert_eq!(error.to_string(), "`delivery_timeout` is 400s, but must be less than 300s, half of `gc_grace_period`");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}` {problem}")]
 pub struct ConfigError {

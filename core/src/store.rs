@@ -14,6 +14,10 @@ use crate::types::Location;
 pub type Rope = Vec<Bytes>;
 
 /// The length of all pieces together, in bytes.
+///
+/// ```
+/// assert_eq!(buffer_core::rope_len(&["one".into(), "three".into()]), 8);
+/// ```
 #[must_use]
 pub fn rope_len(rope: &[Bytes]) -> usize {
     rope.iter().map(Bytes::len).sum()
@@ -22,6 +26,12 @@ pub fn rope_len(rope: &[Bytes]) -> usize {
 /// What a store calls one state of an object: opaque, compared whole, kept whole.
 ///
 /// S3 and Azure speak of ETags, GCS of generations; some report both.
+///
+/// ```
+/// use buffer_core::Version;
+///
+/// assert_ne!(Version::from_e_tag("\"a\""), Version::from_e_tag("a"), "compared whole, quotes too");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version {
     /// The entity tag, with its quotes if the store sent them.
@@ -142,6 +152,13 @@ impl fmt::Display for StoreOperation {
 }
 
 /// What a failure means for whoever asked. The kind alone decides what is done about it.
+///
+/// ```
+/// use buffer_core::StoreErrorKind;
+///
+/// assert!(StoreErrorKind::Throttled.is_retryable());
+/// assert!(!StoreErrorKind::Denied.is_retryable());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
@@ -189,6 +206,14 @@ impl fmt::Display for StoreErrorKind {
 /// A request that was not answered with a result.
 ///
 /// On a write it never means "it did not happen".
+///
+/// ```
+/// use buffer_core::{StoreError, StoreErrorKind, StoreOperation};
+///
+/// let error = StoreError::new(StoreErrorKind::Denied, StoreOperation::SwapManifest, "ingest/manifest".into());
+/// let error = error.with_source("403 AccessDenied");
+/// assert_eq!(error.to_string(), "swapping manifest ingest/manifest: the store denied access (403 AccessDenied)");
+/// ```
 #[derive(Clone, Debug)]
 pub struct StoreError {
     /// What it means.

@@ -4,6 +4,16 @@ use core::ops::Add;
 use core::time::Duration;
 
 /// A point on the host's monotonic clock, counted from an origin of its choice.
+///
+/// ```
+/// use core::time::Duration;
+/// use buffer_core::Instant;
+///
+/// let start = Instant::from_origin(Duration::from_secs(5));
+/// let later = start + Duration::from_secs(2);
+/// assert_eq!(later.saturating_since(start), Duration::from_secs(2));
+/// assert_eq!(start.saturating_since(later), Duration::ZERO);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(Duration);
 
@@ -39,6 +49,13 @@ impl Add<Duration> for Instant {
 /// A point on the wall clock, in milliseconds since the Unix epoch.
 ///
 /// It may jump in both directions; nothing here depends on its being right.
+///
+/// ```
+/// use core::time::Duration;
+/// use buffer_core::UnixMillis;
+///
+/// assert_eq!(UnixMillis(1_500).saturating_since(UnixMillis(500)), Duration::from_secs(1));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixMillis(pub i64);
 
@@ -52,6 +69,18 @@ impl UnixMillis {
 }
 
 /// Both clocks, read once, when the input they come with was in hand.
+///
+/// ```
+/// use core::time::Duration;
+/// use buffer_core::{Instant, Now, UnixMillis};
+///
+/// let at = |monotonic, wall| Now {
+///     monotonic: Instant::from_origin(Duration::from_secs(monotonic)),
+///     wall: UnixMillis(wall),
+/// };
+/// // The machine slept for a minute, in which its monotonic clock stood still.
+/// assert_eq!(at(11, 70_000).age_of(at(10, 10_000)), Duration::from_secs(60));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Now {
     /// Drives timers, back-off and deadlines.

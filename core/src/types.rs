@@ -6,6 +6,14 @@ use core::borrow::Borrow;
 use core::fmt;
 
 /// A batch's place in the queue. Sequences are contiguous and never reused.
+///
+/// ```
+/// use buffer_core::Sequence;
+///
+/// let last = Sequence(41);
+/// assert_eq!(last.next(), Sequence(42));
+/// assert_eq!(Sequence(50).distance_from(last), 9);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sequence(pub u64);
 
@@ -36,6 +44,13 @@ impl fmt::Display for Sequence {
 }
 
 /// The number of a consumer's term; each take-over raises it.
+///
+/// ```
+/// use buffer_core::Epoch;
+///
+/// assert_eq!(Epoch(1).next(), Some(Epoch(2)));
+/// assert_eq!(Epoch(u64::MAX - 1).next(), None, "the last one is reserved");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub u64);
 
@@ -64,6 +79,14 @@ impl fmt::Display for Epoch {
 pub struct BatchId(pub u64);
 
 /// The key of an object in the store, exactly as it is listed: never encoded, never normalised.
+///
+/// ```
+/// use buffer_core::Location;
+///
+/// assert!(Location::from("ingest/ü ~.batch").validate().is_ok());
+/// let error = Location::from("ingest/../manifest").validate().unwrap_err();
+/// assert_eq!(error.to_string(), r#""ingest/../manifest" cannot be an object's key: it has a `.` or `..` segment"#);
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Location(Arc<str>);
 

@@ -297,6 +297,14 @@ impl InspectorConfig {
 }
 
 /// A configuration or a store that cannot work. Nothing was started, and nothing secret is repeated.
+///
+/// ```
+/// # use std::sync::Arc;
+/// use buffer_driver::{ConfigError, ProducerConfig, SystemClock};
+///
+/// let outside = buffer::Producer::new(ProducerConfig::default(), Arc::new(SystemClock));
+/// assert!(matches!(outside, Err(ConfigError::NoRuntime { runtime: "tokio" })));
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {

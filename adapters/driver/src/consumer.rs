@@ -28,6 +28,35 @@ use crate::store::Store;
 /// While it runs, it also deletes batches that were dequeued, or uploaded and
 /// never listed, once no producer can list them any more: every `gc_interval`,
 /// unless `gc_enabled` is off. It stops when the consumer is closed, dropped or fenced.
+///
+/// ```
+/// use buffer_driver::{Consumer, NextError};
+///
+/// /// Takes what is there; works with a consumer of any adapter.
+/// async fn drain(consumer: &Consumer) -> Result<usize, NextError> {
+///     let mut entries = 0;
+///     while let Some(batch) = consumer.next_batch().await? {
+///         entries += batch.entries.len(); // store them, with `batch.sequence`, in one transaction
+///         consumer.ack(batch.sequence).await.expect("it was just handed out");
+///     }
+///     Ok(entries)
+/// }
+/// # use std::sync::Arc;
+/// # use buffer_driver::{ConsumerConfig, ProducerConfig, SystemClock};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let config = ProducerConfig { store: "memory:doc consumer".into(), ..ProducerConfig::default() };
+/// # let producer = buffer::Producer::new(config, Arc::new(SystemClock))?;
+/// # producer.produce(vec!["one".into(), "two".into()], "".into()).await?;
+/// # producer.close().await?;
+/// # let config = ConsumerConfig { store: "memory:doc consumer".into(), ..ConsumerConfig::default() };
+/// # let consumer = buffer::Consumer::new(config, Arc::new(SystemClock))?;
+/// consumer.initialize(None).await?;
+/// assert_eq!(drain(&consumer).await?, 2);
+/// consumer.close().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Consumer {
     engine: Arc<Engine<ConsumerRole>>,

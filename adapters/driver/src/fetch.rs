@@ -16,6 +16,30 @@ use crate::host::Host;
 /// It holds no cursor and knows nothing of epochs: what it was handed before
 /// its consumer was fenced it still fetches, as long as the object is there.
 /// Each call is one request; nothing is tried again.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::{ConsumerConfig, ProducerConfig, SystemClock};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let config = ProducerConfig { store: "memory:doc fetch".into(), ..ProducerConfig::default() };
+/// # let producer = buffer::Producer::new(config, Arc::new(SystemClock))?;
+/// # producer.produce(vec!["one".into()], "".into()).await?;
+/// # producer.close().await?;
+/// # let config = ConsumerConfig { store: "memory:doc fetch".into(), ..ConsumerConfig::default() };
+/// # let consumer = buffer::Consumer::new(config, Arc::new(SystemClock))?;
+/// consumer.initialize(None).await?;
+/// let fetch = consumer.fetch_handle();
+/// for descriptor in consumer.next_descriptors(10).await? {
+///     // Or in a task of its own, with a clone of the handle.
+///     let batch = fetch.fetch(descriptor).await?;
+///     assert_eq!(batch.entries, ["one"]);
+///     consumer.ack(batch.sequence).await?;
+/// }
+/// # consumer.close().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct FetchHandle {
     host: Host,

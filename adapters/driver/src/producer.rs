@@ -29,6 +29,30 @@ const REMEMBERED_FAILURES: usize = 64;
 /// A handle is shared by reference: every method takes `&self`. One that is
 /// dropped without [`close`](Self::close) logs a warning and delivers what it
 /// holds in the background, as long as its runtime runs.
+///
+/// ```
+/// use buffer_driver::{Producer, SubmitError};
+///
+/// /// Sends lines, each as an entry of its own; works with a producer of any adapter.
+/// async fn send(producer: &Producer, text: &str) -> Result<(), SubmitError> {
+///     for line in text.lines() {
+///         producer.produce(vec![line.to_owned().into()], "".into()).await?;
+///     }
+///     Ok(())
+/// }
+/// # use std::sync::Arc;
+/// # use buffer_driver::{ProducerConfig, SystemClock};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let config = ProducerConfig { store: "memory:doc producer".into(), ..ProducerConfig::default() };
+/// # let producer = buffer::Producer::new(config, Arc::new(SystemClock))?;
+/// send(&producer, "one\ntwo").await?;
+/// producer.flush().await?; // both are durable
+/// assert_eq!(producer.stats().buffered_bytes, 0);
+/// producer.close().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Producer {
     engine: Arc<Engine<ProducerRole>>,
@@ -44,6 +68,22 @@ pub struct WriteHandle {
 }
 
 /// Tells when a submission is durable, or that it will not be.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::{ProducerConfig, SystemClock};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let config = ProducerConfig { store: "memory:doc watcher".into(), ..ProducerConfig::default() };
+/// # let producer = buffer::Producer::new(config, Arc::new(SystemClock))?;
+/// let handle = producer.produce(vec!["an entry".into()], "".into()).await?;
+/// let watcher = handle.watcher.clone(); // for somebody else to wait with
+/// assert!(watcher.result().is_none(), "the flush interval has not passed");
+/// handle.watcher.await_durable().await?;
+/// assert!(watcher.result().is_some_and(|result| result.is_ok()));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct DurabilityWatcher {
     batch: Arc<Settlement>,

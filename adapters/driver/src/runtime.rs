@@ -60,6 +60,12 @@ pub trait Clock: Send + Sync {
 }
 
 /// The clock of the operating system.
+///
+/// ```
+/// use buffer_driver::{Clock, SystemClock};
+///
+/// assert!(SystemClock.now() > std::time::UNIX_EPOCH);
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 

@@ -78,6 +78,15 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 }
 
 /// A request that failed, before the driver says which one it was.
+///
+/// ```
+/// use buffer_driver::{StoreErrorKind, StoreFailure};
+///
+/// let plain: StoreFailure = StoreErrorKind::Refused.into();
+/// assert!(plain.source.is_none());
+/// let told = StoreFailure::new(StoreErrorKind::Refused, "no space left on device");
+/// assert!(told.source.is_some());
+/// ```
 #[derive(Clone, Debug)]
 pub struct StoreFailure {
     /// What it means for whoever asked.

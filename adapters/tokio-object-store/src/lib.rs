@@ -87,6 +87,11 @@
 //! period must be the same for all who use a queue, and two queues must not
 //! share a [`ConsumerConfig::data_path_prefix`]: format version 1 can check neither.
 //!
+//! # Running it
+//!
+//! The package's folder `guide` has chapters for whoever runs a queue: what is guaranteed, intervals and sizes, cost, taking over,
+//! alerts, permissions, and what to do about each error.
+//!
 //! # Stores
 //!
 //! [`ProducerConfig::store`] and [`ConsumerConfig::store`] name a directory (by
@@ -100,6 +105,8 @@
 //! [`Consumer::with_object_store`]. A store that cannot write on a condition is refused by name.
 
 mod cloud;
+#[cfg(doctest)]
+mod guide;
 mod handles;
 mod open;
 #[cfg(doctest)]

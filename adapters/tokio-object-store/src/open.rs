@@ -12,6 +12,21 @@ use crate::cloud;
 /// this process, shared by all that name it, for as long as one of them lives.
 /// Buckets need the feature of their provider: `aws`, `gcp`, `azure`, or `cloud` for all.
 ///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::Arc;
+/// use buffer::{Runtime, StoreOptions, TokioRuntime, open_store};
+///
+/// let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::current()?);
+/// let store = open_store(&"memory:opened".into(), &StoreOptions::new(), &runtime)?;
+/// assert_eq!(store.to_string(), "memory:opened");
+/// let error = open_store(&"ftp://host/queue".into(), &StoreOptions::new(), &runtime).unwrap_err();
+/// assert!(error.to_string().starts_with("cannot use the store"));
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 ///
 /// [`ConfigError`] when the store is not one that this build knows, an option

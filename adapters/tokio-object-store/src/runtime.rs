@@ -7,6 +7,14 @@ use buffer_driver::{BoxFuture, ConfigError, Runtime};
 use tokio::runtime::Handle;
 
 /// The tokio runtime that a producer or a consumer was made in.
+///
+/// ```
+/// use buffer::{ConfigError, TokioRuntime};
+///
+/// assert!(matches!(TokioRuntime::current(), Err(ConfigError::NoRuntime { .. })), "outside of one");
+/// let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+/// assert!(runtime.block_on(async { TokioRuntime::current() }).is_ok());
+/// ```
 pub struct TokioRuntime {
     handle: Handle,
     origin: tokio::time::Instant,

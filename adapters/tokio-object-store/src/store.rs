@@ -24,6 +24,16 @@ use failure::{failure, is_without_store};
 /// The client's own retries should be off (`RetryConfig { max_retries: 0, .. }`):
 /// the buffer retries by itself, and knows after a lost reply what it may repeat.
 /// With retries on nothing is lost or repeated, but conflicts with itself cost requests.
+///
+/// ```
+/// use std::sync::Arc;
+/// use buffer::{ConfigError, ObjectStoreAdapter};
+/// use object_store::{local::LocalFileSystem, memory::InMemory};
+///
+/// assert!(ObjectStoreAdapter::new(Arc::new(InMemory::new())).is_ok());
+/// let refused = ObjectStoreAdapter::new(Arc::new(LocalFileSystem::new()));
+/// assert!(matches!(refused, Err(ConfigError::NoCompareAndSwap { .. })));
+/// ```
 pub struct ObjectStoreAdapter {
     client: Arc<dyn ObjectStore>,
     listings: Listings,

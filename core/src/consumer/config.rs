@@ -7,6 +7,15 @@ use crate::producer::validate_paths;
 use crate::types::Location;
 
 /// How far a [`Consumer`](super::Consumer) reads ahead, when it dequeues, and how long it tries.
+///
+/// ```
+/// use core::time::Duration;
+/// use buffer_core::ConsumerConfig;
+///
+/// assert!(ConsumerConfig::default().validate().is_ok());
+/// let wrong = ConsumerConfig { poll_interval: Duration::from_secs(3), ..ConsumerConfig::default() };
+/// assert_eq!(wrong.validate().unwrap_err().field, "poll_interval_max");
+/// ```
 #[derive(Clone, Debug)]
 pub struct ConsumerConfig {
     /// The manifest's key.

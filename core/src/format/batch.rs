@@ -68,6 +68,21 @@ pub(crate) fn is_compressed(bytes: &[u8]) -> bool {
 
 /// Turns records into a batch object; see [`Codec::encode_batch`], which spares what this makes anew each time.
 ///
+/// ```
+/// use buffer_core::format::{Compression, decode_batch, encode_batch};
+/// use bytes::Bytes;
+///
+/// let records = ["one", "two"].map(Bytes::from);
+/// let object = encode_batch(records.iter(), Compression::None)?.concat();
+/// assert_eq!(object.len(), 2 * (4 + 3) + 7, "each with its length, and a footer");
+///
+/// let key = "ingest/01ARZ3NDEKTSV4RRFFQ69G5FAV.batch".into();
+/// assert_eq!(decode_batch(&key, &object.clone().into(), 1 << 20)?, records);
+/// let cut = decode_batch(&key, &Bytes::copy_from_slice(&object[1..]), 1 << 20).unwrap_err();
+/// assert!(cut.to_string().starts_with("ingest/01ARZ3NDEKTSV4RRFFQ69G5FAV.batch is corrupt at byte "));
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+///
 /// # Errors
 ///
 /// As there.

@@ -33,6 +33,17 @@ pub struct ManifestEntry {
 }
 
 /// A line to be appended; its sequence is the manifest's to give.
+///
+/// ```
+/// use buffer_core::format::{Manifest, Metadata, NewEntry};
+///
+/// let metadata = [Metadata { start_index: 0, ingestion_time_ms: 1_712_345_678_000, payload: "a note".into() }];
+/// let location = "ingest/01ARZ3NDEKTSV4RRFFQ69G5FAV.batch".into();
+/// let manifest = Manifest::absent().append(&[NewEntry { location: &location, metadata: &metadata }])?;
+/// let entry = manifest.entries().next().expect("it was appended");
+/// assert_eq!((entry.sequence.0, entry.location, &entry.metadata[..]), (0, location, &metadata[..]));
+/// # Ok::<(), buffer_core::format::EncodeError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct NewEntry<'a> {
     /// The batch's key, at most [`Location::MAX_LEN`] bytes.

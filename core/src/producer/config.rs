@@ -7,6 +7,14 @@ use crate::format::Compression;
 use crate::types::Location;
 
 /// How a [`Producer`](super::Producer) batches, how much it holds, and how long it tries.
+///
+/// ```
+/// use buffer_core::ProducerConfig;
+///
+/// assert!(ProducerConfig::default().validate().is_ok());
+/// let none = ProducerConfig { max_inflight_batches: 0, ..ProducerConfig::default() };
+/// assert_eq!(none.validate().unwrap_err().to_string(), "`max_inflight_batches` must be more than zero");
+/// ```
 #[derive(Clone, Debug)]
 pub struct ProducerConfig {
     /// Batches are named `{data_path_prefix}/{ULID}.batch`.

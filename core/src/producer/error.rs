@@ -20,6 +20,14 @@ pub struct Submission {
 }
 
 /// A submission that was not taken. Nothing of it is held, and nothing of it will be delivered.
+///
+/// ```
+/// use buffer_core::{Submission, SubmitError};
+///
+/// let refused = SubmitError::Empty(Submission::default());
+/// assert_eq!(refused.to_string(), "a submission needs at least one entry");
+/// assert_eq!(refused.into_submission(), Submission::default());
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
@@ -75,6 +83,15 @@ impl SubmitError {
 }
 
 /// A batch that did not become durable as far as is known.
+///
+/// ```
+/// use buffer_core::{DeliveryError, DeliveryFailure};
+///
+/// let error = DeliveryError::Unknown(DeliveryFailure::Stopped);
+/// assert!(error.is_unknown());
+/// assert_eq!(error.to_string(), "outcome unknown: the producer's runtime stopped");
+/// assert!(matches!(error.failure(), DeliveryFailure::Stopped));
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeliveryError {

@@ -100,7 +100,7 @@ impl StorePrices {
 mod tests {
     use buffer::buffer_core::Condition;
     use buffer::measure::CountingStore;
-    use buffer::{MemoryStore, Store};
+    use buffer::{ConsumerConfig, MemoryStore, ProducerConfig, Store};
     use bytes::Bytes;
 
     use super::*;
@@ -126,5 +126,107 @@ mod tests {
         let dollars = s3.per_month(&store.counts(), Duration::from_millis(100));
         // And a few cents for what lies there.
         assert!((dollars - 259.2).abs() < 0.1, "{dollars}");
+    }
+
+    /// Goal: what the guide says of cost follows from this table and this formula.
+    mod guide {
+        use super::*;
+
+        const COST: &str = include_str!("../../../../guide/cost.md");
+
+        /// The cells of rows that have so many, and begin with none of these.
+        fn rows(cells: usize, heads: &[&str]) -> Vec<Vec<&'static str>> {
+            let rows = COST.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+            let rows = rows.map(|row| row.split(" | ").collect::<Vec<_>>());
+            rows.filter(|row| row.len() == cells && !heads.contains(&row[0])).collect()
+        }
+
+        fn number(cell: &str) -> f64 {
+            let cell = cell.trim_start_matches('$');
+            cell.parse().unwrap_or_else(|error| panic!("{cell}: {error}"))
+        }
+
+        fn store(name: &str) -> StorePrices {
+            let mut stores = Prices::built_in().stores.into_iter();
+            stores.find(|store| store.name == name).unwrap_or_else(|| panic!("{name} is there"))
+        }
+
+        #[test]
+        fn the_prices_are_the_tables() {
+            let rows = rows(5, &["|"]);
+            assert_eq!(rows.len(), 2);
+            for row in rows {
+                let store = store(row[0]);
+                let found: Vec<f64> = row[1..].iter().map(|cell| number(cell)).collect();
+                let listed =
+                    [store.per_million_writes, store.per_million_listings, store.per_million_reads];
+                assert_eq!(found[..3], listed, "{row:?}");
+                assert_eq!(found[3], store.per_gb_month, "{row:?}");
+                // What the formula leaves out.
+                let left_out =
+                    [store.per_million_deletions, store.per_gb_written, store.per_gb_read];
+                assert_eq!(left_out, [0.0; 3], "{row:?}");
+            }
+        }
+
+        #[tokio::test]
+        async fn the_dollars_follow_from_the_requests() {
+            let rows = rows(7, &["what"]);
+            assert_eq!(rows.len(), 8);
+            for row in rows {
+                let [writes, listings, reads] =
+                    [1, 2, 3].map(|cell| (number(row[cell]) * 1e4).round() as u64);
+                let common = [listings, reads].into_iter().fold(writes, gcd).max(1);
+                let counted = CountingStore::new(MemoryStore::new(row[0]), "m".into());
+                for number in 0..writes / common {
+                    let key = format!("{number}.batch").into();
+                    counted.write(&key, Vec::new(), Condition::Absent).await.expect("it writes");
+                }
+                for _ in 0..listings / common {
+                    counted.list(&"q".into(), None).await.expect("it lists");
+                }
+                for _ in 0..reads / common {
+                    counted.read(&"m".into(), None).await.expect("it reads");
+                }
+                let time = Duration::from_secs_f64(1e4 / common as f64);
+                for (cell, name) in [(5, "S3 Standard"), (6, "Google Cloud Storage Standard")] {
+                    let store = store(name);
+                    let requests = store.per_month(&counted.counts(), time);
+                    let dollars = requests + number(row[4]) * store.per_gb_month;
+                    assert_eq!(row[cell], format!("${dollars:.2}"), "{row:?}");
+                }
+            }
+        }
+
+        fn gcd(one: u64, other: u64) -> u64 {
+            if other == 0 { one } else { gcd(other, one % other) }
+        }
+
+        /// Goal: the requests that the guide counts are those of the defaults.
+        #[test]
+        fn the_requests_follow_from_the_defaults() {
+            let (producer, consumer) = (ProducerConfig::default(), ConsumerConfig::default());
+            let of = |what: &str| {
+                let mut rows = rows(7, &["what"]).into_iter();
+                let row = rows.find(|row| row[0].starts_with(what));
+                row.unwrap_or_else(|| panic!("{what} is there"))[1..5]
+                    .iter()
+                    .map(|cell| number(cell))
+                    .collect::<Vec<_>>()
+            };
+            let flushes = 1.0 / producer.flush_interval.as_secs_f64();
+            assert_eq!(of("a busy producer"), [2.0 * flushes, 0.0, 0.0, 0.0]);
+            let polls = 1.0 / consumer.poll_interval.as_secs_f64();
+            let dequeues = 1.0 / consumer.dequeue_interval.as_secs_f64();
+            assert_eq!(of("a consumer that keeps up with ten"), [dequeues, 0.0, 10.0 + polls, 0.0]);
+            let idle = 1.0 / consumer.poll_interval_max.as_secs_f64();
+            assert_eq!(of("a consumer that waits"), [0.0, 0.0, idle, 0.0]);
+            let cycles = 1.0 / consumer.gc_interval.as_secs_f64();
+            let collector = of("a collector over ten thousand objects");
+            assert!((collector[1] - 10.0 * cycles).abs() < 1e-4, "{collector:?}");
+            assert!((collector[2] - cycles).abs() < 1e-4, "{collector:?}");
+            let kept = consumer.gc_grace_period + consumer.gc_interval;
+            assert_eq!(of("10 MB/s"), [0.0, 0.0, 0.0, 10e6 * kept.as_secs_f64() / 1e9]);
+        }
     }
 }
