@@ -29,6 +29,8 @@ const BODY_BYTES: usize = 1000;
 /// Room for three bodies of one long line.
 const HELD_BYTES: usize = 3300;
 const READ_TIMEOUT: Duration = Duration::from_millis(400);
+/// How long a service that is told to stop waits for its clients.
+const DRAIN: Duration = PATIENCE;
 
 /// Not a test by itself: the body of the processes.
 #[tokio::test(flavor = "multi_thread")]
@@ -43,7 +45,7 @@ async fn child_service() -> Result<(), Box<dyn Error + Send + Sync>> {
         body_bytes: BODY_BYTES,
         held_bytes: HELD_BYTES,
         read: READ_TIMEOUT,
-        drain: Duration::from_secs(2),
+        drain: Duration::from_millis(std::env::var("BUFFER_HTTP_DRAIN_MILLIS")?.parse()?),
     };
     http_ingest::serve("127.0.0.1:0", config, limits).await
 }
@@ -59,13 +61,15 @@ struct Service {
 
 impl Service {
     fn start() -> Self {
-        Self::over(tempfile::tempdir().expect("a directory can be made"))
+        Self::draining_for(DRAIN)
     }
 
-    fn over(directory: tempfile::TempDir) -> Self {
+    fn draining_for(drain: Duration) -> Self {
+        let directory = tempfile::tempdir().expect("a directory can be made");
         let mut child = Command::new(std::env::current_exe().expect("this test is a program"))
             .args(["--exact", "child_service", "--nocapture", "--test-threads=1"])
             .env("BUFFER_HTTP_QUEUE", directory.path())
+            .env("BUFFER_HTTP_DRAIN_MILLIS", drain.as_millis().to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -353,7 +357,7 @@ fn a_service_that_is_told_to_stop_answers_what_it_has_begun() {
 
 #[test]
 fn a_client_that_does_not_go_on_keeps_no_service_from_stopping() {
-    let mut service = Service::start();
+    let mut service = Service::draining_for(Duration::from_secs(1));
     let mut stream = service.connect();
     stream.write_all(b"POST /ingest HTTP/1.1\r\nhost: local").expect("it reads");
     service.post("1").expect(200, "{\"entries\":1}");

@@ -72,6 +72,11 @@ impl Post {
         self.directory.join("told")
     }
 
+    /// The sequence that a consumer which is wrong is about to store.
+    fn in_hand(&self) -> PathBuf {
+        self.directory.join("in_hand")
+    }
+
     fn consumer_config(&self) -> ConsumerConfig {
         ConsumerConfig {
             store: self.queue().into(),
@@ -163,6 +168,7 @@ async fn child_in_two_transactions() -> Outcome {
 async fn child_without_a_look() -> Outcome {
     let Some(post) = Post::of_this_child("without_a_look") else { return Ok(()) };
     consume_wrongly(&post, |database, batch| {
+        fs::write(post.in_hand(), batch.sequence.to_string())?;
         let transaction = database.transaction()?;
         sqlite::insert(&transaction, batch)?;
         store_sequence(&transaction, batch)?;
@@ -338,9 +344,7 @@ impl Battle {
         self.tally.consumers_killed += 1;
         let post = self.post(String::new());
         self.audit.read(&post)?;
-        let Ok(bytes) = fs::read(post.queue().join("ingest/manifest")) else { return Ok(()) };
-        let manifest =
-            Manifest::parse(&"ingest/manifest".into(), bytes.into()).expect("it is whole");
+        let Some(manifest) = read_manifest(&post) else { return Ok(()) };
         if !manifest.is_empty() && Some(manifest.first_sequence().0) <= stored_through(&post) {
             self.tally.killed_before_dequeue += 1;
         }
@@ -365,6 +369,12 @@ fn stored_through(post: &Post) -> Option<u64> {
     let database = sqlite::open(&post.database()).expect("it can be opened");
     let row = database.query_row("SELECT sequence FROM consumed", [], |row| row.get::<_, i64>(0));
     row.ok().and_then(|sequence| sequence.try_into().ok())
+}
+
+/// `None` before there is one.
+fn read_manifest(post: &Post) -> Option<Manifest> {
+    let bytes = fs::read(post.queue().join("ingest/manifest")).ok()?;
+    Some(Manifest::parse(&"ingest/manifest".into(), bytes.into()).expect("it is whole"))
 }
 
 fn seed() -> u64 {
@@ -393,33 +403,55 @@ fn a_sequence_in_a_second_transaction_does_not_survive_the_kills() {
     assert!(wrong.contains(" is stored twice"), "{wrong}");
 }
 
-/// One consumer falls asleep, another stores all that is left, and the first wakes up with batches in its hands.
+/// Lines in the queue of a consumer before it falls asleep, and all in all; each is a batch.
+#[cfg(unix)]
+const LINES: (u64, u64) = (10, 40);
+
+/// One consumer falls asleep with a batch in its hands, another stores all that is left, and the first wakes up.
 #[cfg(unix)]
 fn sleep_through_a_replacement(role: &str) -> Result<(), String> {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let post = Post { directory: directory.path().to_owned(), name: String::new() };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
-    runtime.block_on(async {
-        let producer = post.producer(1);
-        for number in 0..LINES {
-            let line = Bytes::from(format!("life0-{number}"));
-            producer.produce(vec![line], Bytes::new()).await.expect("the disk is well");
-        }
-        producer.close().await.expect("the disk is well");
+    let produce = |lines: std::ops::Range<u64>| {
+        runtime.block_on(async {
+            let producer = post.producer(1);
+            for number in lines {
+                let line = Bytes::from(format!("life0-{number}"));
+                producer.produce(vec![line], Bytes::new()).await.expect("the disk is well");
+            }
+            producer.close().await.expect("the disk is well");
+        });
+    };
+    produce(0..LINES.0);
+    // Here, because two who make the database at one time are in each other's way.
+    let database = sqlite::open(&post.database()).expect("it can be made");
+    let mut sleeper = post.start(role);
+    until("it has stored and dequeued what there is", || {
+        stored_through(&post) == Some(LINES.0 - 1)
+            && read_manifest(&post).is_some_and(|manifest| manifest.is_empty())
     });
 
-    let mut sleeper = post.start(role);
-    until("it has stored something", || stored_through(&post) > Some(2));
-    signal(&sleeper, "STOP");
-    while holds_a_lock(&post) {
-        signal(&sleeper, "CONT");
-        sleep(Duration::from_millis(1));
-        signal(&sleeper, "STOP");
+    // From here on it can store nothing, and has nothing to dequeue: it holds no lock when it falls asleep.
+    database.execute_batch("BEGIN IMMEDIATE").expect("nobody holds it for long");
+    produce(LINES.0..LINES.1);
+    match role {
+        "without_a_look" => until("it has a batch in its hands", || {
+            fs::read_to_string(post.in_hand()).is_ok_and(|text| text == LINES.0.to_string())
+        }),
+        // The example does not say so. If it is slower than that, the test is easier for it.
+        _ => sleep(Duration::from_secs(1)),
     }
-    assert!(stored_through(&post) < Some(LINES - 30), "it did not fall asleep before it was done");
+    signal(&sleeper, "STOP");
+    until("it is asleep", || is_asleep(&sleeper));
+    database.execute_batch("ROLLBACK").expect("it was begun");
+    drop(database);
+    assert_eq!(stored_through(&post), Some(LINES.0 - 1));
+
     runtime
         .block_on(sqlite::consume(post.consumer_config(), &post.database(), true))
         .map_err(|error| error.to_string())?;
+    assert_eq!(stored_through(&post), Some(LINES.1 - 1));
     signal(&sleeper, "CONT");
     until("it sees that it was replaced", || {
         sleeper.0.try_wait().expect("it is ours").is_some_and(|status| !status.success())
@@ -427,22 +459,26 @@ fn sleep_through_a_replacement(role: &str) -> Result<(), String> {
 
     let mut audit = Audit::default();
     audit.read(&post)?;
-    assert_eq!(audit.lines.len() as u64, LINES);
+    assert_eq!(audit.lines.len() as u64, LINES.1);
     Ok(())
 }
 
-/// Lines in the queue of a consumer that falls asleep, each in a batch of its own.
-#[cfg(unix)]
-const LINES: u64 = 2000;
+/// Whether all threads of a process have stopped.
+#[cfg(target_os = "linux")]
+fn is_asleep(process: &Process) -> bool {
+    let threads = fs::read_dir(format!("/proc/{}/task", process.0.id())).expect("it is ours");
+    threads.flatten().all(|thread| {
+        let status = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // The state follows the program's name, which is in parentheses.
+        status.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    })
+}
 
-/// Whether somebody is writing the database or the manifest.
-#[cfg(unix)]
-fn holds_a_lock(post: &Post) -> bool {
-    let database = sqlite::open(&post.database()).expect("it can be opened");
-    database.busy_timeout(Duration::ZERO).expect("it can be set");
-    let lock = post.queue().join("ingest/.manifest.lock");
-    let lock = File::options().write(true).open(lock).expect("a producer made it");
-    database.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_err() || lock.try_lock().is_err()
+/// Whether a process has stopped, as far as waiting tells.
+#[cfg(all(unix, not(target_os = "linux")))]
+fn is_asleep(_: &Process) -> bool {
+    sleep(Duration::from_millis(500));
+    true
 }
 
 #[cfg(unix)]
@@ -456,7 +492,7 @@ fn signal(process: &Process, name: &str) {
 fn until(what: &str, mut done: impl FnMut() -> bool) {
     let started = std::time::Instant::now();
     while !done() {
-        assert!(started.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
+        assert!(started.elapsed() < Duration::from_secs(120), "waited in vain until {what}");
         sleep(Duration::from_millis(1));
     }
 }
