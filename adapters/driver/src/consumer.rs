@@ -477,6 +477,23 @@ impl Consumer {
         }
     }
 
+    /// Waits until this consumer has ended, and says how.
+    pub(crate) async fn ended(&self) -> Ended {
+        self.ask(|role, _| {
+            let listener = role.changed.listen();
+            match role.machine.ended() {
+                Some(ended) => Ok(ended.clone()),
+                None if role.stopped => Ok(Ended::Stopped),
+                None => Err(listener),
+            }
+        })
+        .await
+    }
+
+    pub(crate) fn runtime(&self) -> &dyn Runtime {
+        &*self.engine.host.runtime
+    }
+
     /// Asks until there is an answer.
     async fn ask<T>(&self, mut ask: impl FnMut(&mut ConsumerRole, Now) -> Asked<T>) -> T {
         loop {

@@ -44,6 +44,7 @@ mod local;
 pub mod measure;
 mod memory;
 mod open;
+mod pipeline;
 mod prefixed;
 mod probe;
 mod processors;
@@ -74,6 +75,9 @@ pub use listing::{ListStream, Listings};
 pub use local::{LocalDirectory, LocalFiles};
 pub use memory::MemoryStore;
 pub use open::{open_existing_store, open_store};
+pub use pipeline::{
+    Pipeline, PipelineConfig, PipelineError, PipelineStats, Poison, Sink, SinkError,
+};
 pub use prefixed::PrefixedStore;
 pub use probe::{
     CheckResult, FlushAdvice, FlushBound, Latency, Probe, ProbeCheck, ProbeOptions, ProbeReport,

@@ -30,6 +30,54 @@
 //! # }
 //! ```
 //!
+//! # Several batches at a time
+//!
+//! A [`Pipeline`] hands batches to a [`Sink`], as many at a time as there are workers, tries again what fails, and
+//! acknowledges what is stored in order. [`Sink`] tells what a database needs for exactly once then.
+//!
+//! ```
+//! # use std::collections::BTreeMap;
+//! # use std::sync::{Arc, Mutex};
+//! # use std::time::Duration;
+//! use buffer_smol::{ConsumedBatch, Pipeline, PipelineConfig};
+//! # use buffer_smol::{Consumer, ConsumerConfig, Producer, ProducerConfig, SystemClock};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # smol::block_on(async {
+//! # let store = buffer_smol::StoreLocation::from("memory:pipeline");
+//! # let config = ProducerConfig { store: store.clone(), ..ProducerConfig::default() };
+//! # let producer = Producer::new(config, Arc::new(SystemClock))?;
+//! # for entry in ["one", "two", "three"] {
+//! #     producer.produce(vec![entry.into()], "".into()).await?;
+//! #     producer.flush().await?;
+//! # }
+//! # let config = ConsumerConfig { store, ..ConsumerConfig::default() };
+//! # let consumer = Consumer::new(config, Arc::new(SystemClock))?;
+//! // The database: what it has already, it does not take again.
+//! let rows = Mutex::new(BTreeMap::new());
+//! let store = async |batch: Arc<ConsumedBatch>| {
+//!     let entries = batch.entries.clone();
+//!     rows.lock().unwrap().entry(batch.sequence).or_insert(entries);
+//!     Ok(())
+//! };
+//!
+//! consumer.initialize(None).await?;
+//! let stop = async {
+//!     // A service waits for a signal.
+//!     while consumer.stats().acks < 3 {
+//!         smol::Timer::after(Duration::from_millis(1)).await;
+//!     }
+//! };
+//! let stats = Pipeline::new(&consumer, PipelineConfig::default()).run(&store, stop).await?;
+//! assert_eq!((stats.stored, stats.unfinished), (3, 0));
+//! consumer.close().await?; // what is acknowledged leaves the manifest
+//! # producer.close().await?;
+//! # assert_eq!(rows.into_inner()?[&2], ["three"]);
+//! # Ok(())
+//! # })
+//! # }
+//! ```
+//!
 //! # Stores
 //!
 //! [`ProducerConfig::store`] and [`ConsumerConfig::store`] name a directory (by default

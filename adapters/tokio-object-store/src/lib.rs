@@ -79,6 +79,64 @@
 //! and resumes with `initialize(Some(last_stored_sequence))`, gets every entry
 //! exactly once.
 //!
+//! # Several batches at a time
+//!
+//! A [`Pipeline`] hands batches to a [`Sink`], as many at a time as there are workers, tries again what fails, and
+//! acknowledges what is stored in order. What is poison can go to another queue. [`Sink`] tells what a database needs for
+//! exactly once then.
+//!
+//! ```
+//! # use std::collections::BTreeMap;
+//! # use std::sync::{Arc, Mutex};
+//! # use std::time::Duration;
+//! use buffer::{ConsumedBatch, Pipeline, PipelineConfig, Poison, SinkError};
+//! # use buffer::{Consumer, ConsumerConfig, Producer, ProducerConfig, SystemClock};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let store = buffer::StoreLocation::from("memory:pipeline");
+//! # let config = ProducerConfig { store: store.clone(), ..ProducerConfig::default() };
+//! # let producer = Producer::new(config.clone(), Arc::new(SystemClock))?;
+//! # for entry in ["one", "not a number", "3"] {
+//! #     producer.produce(vec![entry.into()], "".into()).await?;
+//! #     producer.flush().await?;
+//! # }
+//! # let config = ProducerConfig {
+//! #     data_path_prefix: "poison".into(),
+//! #     manifest_path: "poison/manifest".into(),
+//! #     ..config
+//! # };
+//! # let poison = Producer::new(config, Arc::new(SystemClock))?;
+//! # let config = ConsumerConfig { store, ..ConsumerConfig::default() };
+//! # let consumer = Consumer::new(config, Arc::new(SystemClock))?;
+//! // The database: what it has already, it does not take again.
+//! let rows: Mutex<BTreeMap<u64, Vec<u64>>> = Mutex::default();
+//! let store = async |batch: Arc<ConsumedBatch>| {
+//!     let numbers = batch.entries.iter().map(|entry| Ok(str::from_utf8(entry)?.parse()?));
+//!     let numbers: Result<Vec<u64>, Box<dyn std::error::Error + Send + Sync>> = numbers.collect();
+//!     let numbers = numbers.map_err(SinkError::poison)?;
+//!     rows.lock().unwrap().entry(batch.sequence).or_insert(numbers);
+//!     Ok(())
+//! };
+//!
+//! consumer.initialize(None).await?;
+//! let stop = async {
+//!     // A service waits for a signal.
+//!     while consumer.stats().acks < 3 {
+//!         tokio::time::sleep(Duration::from_millis(1)).await;
+//!     }
+//! };
+//! let pipeline = Pipeline::new(&consumer, PipelineConfig::default());
+//! let stats = pipeline.on_poison(Poison::Quarantine(&poison)).run(&store, stop).await?;
+//! assert_eq!((stats.stored, stats.quarantined, stats.unfinished), (1, 2, 0));
+//! consumer.close().await?; // what is acknowledged leaves the manifest
+//! # poison.close().await?;
+//! # producer.close().await?;
+//! # assert_eq!(rows.into_inner()?, BTreeMap::from([(2, vec![3])]));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What is deleted
 //!
 //! While it runs, a consumer deletes batches that were dequeued, or uploaded and

@@ -3,7 +3,8 @@
 //! Each block that is fenced as `console` is one script: its lines that begin
 //! with `$ ` are run by `sh -e` in a directory of their own, and the others are
 //! what must come out. A line `...` stands for any lines, and `...` inside a
-//! line for any text. What goes to standard error is not compared.
+//! line for any text. What goes to standard error is not compared. The process
+//! that a block left in the background last ends with it.
 
 use std::env;
 use std::path::Path;
@@ -66,8 +67,10 @@ pub(crate) fn check(document: &str, block: &Block, programs: &Path) -> Result<()
     let directory = tempfile::tempdir().expect("there is room for a temporary directory");
     let path = env::var_os("PATH").unwrap_or_default();
     let path = [programs.to_owned()].into_iter().chain(env::split_paths(&path));
+    // What goes on running would keep its output open, and this waiting.
+    let script = format!("trap 'kill $! 2>/dev/null || :' EXIT\n{}", block.script);
     let output = Command::new("sh")
-        .args(["-e", "-c", &block.script])
+        .args(["-e", "-c", &script])
         .current_dir(directory.path())
         .env("PATH", env::join_paths(path).expect("cargo's directories have no colon"))
         .env_remove("RUST_LOG")
