@@ -253,5 +253,6 @@ impl Application {
             (sequence.0, content).hash(hasher);
         }
         hasher.write_usize(self.again.len());
+        self.owner.hash(hasher);
     }
 }

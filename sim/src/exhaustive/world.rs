@@ -601,14 +601,14 @@ impl World {
         let Limits { take_overs, crashes, faults, hurries, ticks, .. } = self.limits;
         [take_overs, crashes, faults, hurries, ticks].hash(&mut hasher);
         for actor in &self.actors {
-            let state = match &actor.role {
-                Role::Producer(producer) => producer.fingerprint(),
-                Role::Consumer(consumer, caller) => {
-                    consumer.fingerprint() ^ u64::from(caller.waiting.is_some())
+            match &actor.role {
+                Role::Producer(producer) => producer.fingerprint().hash(&mut hasher),
+                Role::Consumer(consumer, Caller { resumed, waiting }) => {
+                    consumer.fingerprint().hash(&mut hasher);
+                    (resumed.map(|last| last.0), waiting.is_some()).hash(&mut hasher);
                 }
-                Role::Gone => 0,
-            };
-            state.hash(&mut hasher);
+                Role::Gone => 0_u64.hash(&mut hasher),
+            }
         }
         let mut requests: Vec<_> = self
             .requests
