@@ -43,7 +43,7 @@ pub struct Limits {
 
 impl Limits {
     /// Two producers with a batch each, one consumer and one that takes over, one crash, one fault: some
-    /// twenty million steps.
+    /// thirty million steps.
     pub const SMALL: Self = Self {
         producers: 2,
         batches: 1,
