@@ -11,7 +11,7 @@ use crate::format::{self, Codec, Compression, EncodeError, FormatError};
 use crate::store::{
     Condition, ListCursor, ListPage, ReadOutcome, Rope, StoreError, Version, WriteOutcome,
 };
-use crate::types::Location;
+use crate::types::{BatchId, Location};
 
 /// Names one command of one machine; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -133,6 +133,8 @@ pub enum Command {
 /// Writes an object that must not exist yet. See [`Command::PutBatch`].
 #[derive(Debug)]
 pub struct PutBatch {
+    /// The batch, as [`ProducerEvent::Settled`](crate::ProducerEvent::Settled) names it later.
+    pub batch: BatchId,
     /// Its key, never used before.
     pub location: Location,
     /// Its bytes.
@@ -216,6 +218,7 @@ pub struct EncodedBatch {
 /// CPU work: builds a batch object. See [`Command::Encode`].
 #[derive(Debug)]
 pub struct Encode {
+    pub(crate) batch: BatchId,
     pub(crate) submissions: Vec<Vec<Bytes>>,
     pub(crate) compression: Compression,
     pub(crate) bytes: usize,
@@ -223,6 +226,12 @@ pub struct Encode {
 }
 
 impl Encode {
+    /// The batch, as [`ProducerEvent::Settled`](crate::ProducerEvent::Settled) names it later.
+    #[must_use]
+    pub const fn batch(&self) -> BatchId {
+        self.batch
+    }
+
     /// How many bytes go in: whether to run this where it stands or off the loop.
     #[must_use]
     pub const fn input_bytes(&self) -> usize {

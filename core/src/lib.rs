@@ -45,6 +45,7 @@ mod known;
 mod machine;
 mod names;
 mod producer;
+mod retries;
 mod store;
 mod suspicion;
 mod time;
@@ -66,6 +67,7 @@ pub use producer::{
     DeliveryError, DeliveryFailure, Producer, ProducerConfig, ProducerEvent, ProducerStats,
     Receipt, Submission, SubmitError,
 };
+pub use retries::Retries;
 pub use store::{
     Condition, ListCursor, ListPage, ListedObject, Object, ReadOutcome, Rope, StoreError,
     StoreErrorKind, StoreOperation, Version, WriteOutcome, rope_len,

@@ -137,6 +137,22 @@ pub enum StoreOperation {
     Open,
 }
 
+impl StoreOperation {
+    /// What it is called in metrics, such as `put_batch`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PutBatch => "put_batch",
+            Self::ReadManifest => "read_manifest",
+            Self::SwapManifest => "swap_manifest",
+            Self::ReadBatch => "read_batch",
+            Self::ListBatches => "list_batches",
+            Self::DeleteBatch => "delete_batch",
+            Self::Open => "open",
+        }
+    }
+}
+
 impl fmt::Display for StoreOperation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -181,6 +197,21 @@ pub enum StoreErrorKind {
 }
 
 impl StoreErrorKind {
+    /// What it is called in metrics, such as `timed_out`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::Throttled => "throttled",
+            Self::TimedOut => "timed_out",
+            Self::Denied => "denied",
+            Self::Unsupported => "unsupported",
+            Self::NoSuchStore => "no_such_store",
+            Self::InvalidLocation => "invalid_location",
+            Self::Refused => "refused",
+        }
+    }
+
     /// Whether the same request may succeed later.
     #[must_use]
     pub const fn is_retryable(self) -> bool {

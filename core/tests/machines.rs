@@ -72,7 +72,9 @@ fn a_submission_becomes_durable_in_four_commands() {
     }
     let (transcript, mut commands, _) = drain(&mut producer);
     assert_eq!(transcript, ["PutBatch"]);
+    assert_eq!(producer.oldest_submission(), Some(at_ms(0).monotonic));
     let Some(Command::PutBatch(put)) = commands.pop() else { panic!("there is one") };
+    assert_eq!(put.batch, receipt.batch);
     assert!(put.location.as_str().starts_with("ingest/01"));
     let stored = || WriteOutcome::Stored(Version::from_e_tag("v1"));
     producer.handle_completion(at_ms(120), put.ticket.complete(Ok(stored())));
@@ -90,6 +92,11 @@ fn a_submission_becomes_durable_in_four_commands() {
     let (transcript, _, deadline) = drain(&mut producer);
     assert!(transcript.is_empty());
     assert_eq!((deadline, producer.buffered_bytes()), (None, 0));
+    let stats = producer.stats();
+    assert_eq!((stats.batches_durable, stats.entries_durable, stats.swaps), (1, 1, 1));
+    // One byte; its object has a length of four before it and a footer of seven behind it.
+    assert_eq!((stats.entry_bytes_durable, stats.object_bytes_durable), (1, 12));
+    assert_eq!(producer.oldest_submission(), None);
 }
 
 /// A full machine gives the value back, and says `Ready` only once there is more room than before.

@@ -4,18 +4,20 @@ use std::sync::Arc;
 
 use buffer_core as core;
 use buffer_core::{
-    AckError, CallMark, CollectError, ConsumerEvent, Ended, FlushError, InitializeError, Next,
-    NextError, Now, Sequence, SkipError,
+    AckError, CallMark, CollectError, Command, ConsumerEvent, Ended, FlushError, InitializeError,
+    Instant, Next, NextError, Now, Sequence, SkipError,
 };
 use event_listener::{Event, EventListener};
 use futures_core::Stream;
 use futures_lite::stream;
+use tracing::{Span, debug_span};
 
 use crate::batch::{BatchDescriptor, ConsumedBatch, Resume, TakeOver};
 use crate::config::{ConfigError, ConsumerConfig};
 use crate::engine::{Engine, Role};
 use crate::fetch::FetchHandle;
 use crate::host::Host;
+use crate::metrics::{ConsumerMetrics, RequestMetrics, queue_name};
 use crate::runtime::{Clock, Runtime};
 use crate::store::Store;
 
@@ -90,6 +92,10 @@ pub struct ConsumerStats {
 #[derive(Debug)]
 struct ConsumerRole {
     machine: core::Consumer,
+    metrics: ConsumerMetrics,
+    queue: Arc<str>,
+    /// The collector's cycle that is under way, and when it began.
+    cycle: Option<(Span, Instant)>,
     changed: Event,
     /// What the last `initialize` came to, once it is known.
     initialized: Option<Result<TakeOver, InitializeError>>,
@@ -105,7 +111,27 @@ impl Role for ConsumerRole {
         &mut self.machine
     }
 
-    fn handle_event(&mut self, event: ConsumerEvent) {
+    fn handle_command(&mut self, command: &Command, now: Instant) -> Span {
+        self.follow_cycle(now);
+        let queue = &self.queue;
+        match command {
+            Command::ReadManifest(_) => debug_span!("read_manifest", %queue),
+            Command::CasManifest(_) if self.machine.epoch().is_none() => {
+                debug_span!("take_over", %queue)
+            }
+            Command::CasManifest(_) => debug_span!("dequeue", %queue),
+            Command::ReadBatch(read) => debug_span!("fetch", %queue, location = %read.location),
+            Command::Decode(decode) => debug_span!("decode", %queue, bytes = decode.input_bytes()),
+            Command::ListBatches(_) => debug_span!(parent: self.cycle_span(), "list"),
+            Command::DeleteBatches(delete) => {
+                let batches = delete.locations.len();
+                debug_span!(parent: self.cycle_span(), "delete", batches)
+            }
+            Command::PutBatch(_) | Command::Encode(_) => Span::none(),
+        }
+    }
+
+    fn handle_event(&mut self, event: ConsumerEvent, now: Instant) {
         match event {
             ConsumerEvent::Initialized { epoch, previous } => {
                 tracing::info!(epoch = epoch.0, previous = previous.0, "took over the queue");
@@ -121,12 +147,26 @@ impl Role for ConsumerRole {
                 tracing::warn!(count, "too many names to remember: repeats may go unnoticed");
             }
             ConsumerEvent::Collected { deleted, failed, error } => {
+                let cycle = self.cycle.take();
+                if let Some((_, began)) = &cycle {
+                    self.metrics.collected(now.saturating_since(*began));
+                }
+                let _within = cycle.as_ref().map(|(span, _)| span.enter());
                 log_cycle(deleted, failed, error.as_ref());
             }
             ConsumerEvent::Ended(Ended::Closed) => tracing::debug!("the consumer is closed"),
             ConsumerEvent::Ended(ended) => tracing::warn!(%ended, "the consumer ended"),
         }
         self.changed.notify(usize::MAX);
+    }
+
+    fn report(&mut self, now: Instant) {
+        self.metrics.report(&self.machine);
+        self.follow_cycle(now);
+        // One that was stopped has no end of its own.
+        if !self.machine.is_collecting() {
+            self.cycle = None;
+        }
     }
 
     fn is_finished(&self) -> bool {
@@ -138,6 +178,7 @@ impl Role for ConsumerRole {
     }
 
     fn handle_stop(&mut self) {
+        self.metrics.report(&self.machine);
         if !std::mem::replace(&mut self.stopped, true) && !self.let_go {
             tracing::error!("the runtime stopped before the consumer was closed");
         }
@@ -167,6 +208,18 @@ fn log_cycle(deleted: u64, failed: u64, error: Option<&CollectError>) {
 type Asked<T> = Result<T, EventListener>;
 
 impl ConsumerRole {
+    /// Notices that a cycle of the collector has begun.
+    fn follow_cycle(&mut self, now: Instant) {
+        if self.cycle.is_none() && self.machine.is_collecting() {
+            let queue = &self.queue;
+            self.cycle = Some((debug_span!("collect", %queue), now));
+        }
+    }
+
+    fn cycle_span(&self) -> Option<tracing::Id> {
+        self.cycle.as_ref().and_then(|(span, _)| span.id())
+    }
+
     const fn check_running(&self) -> Result<(), Ended> {
         if self.stopped { Err(Ended::Stopped) } else { Ok(()) }
     }
@@ -183,7 +236,10 @@ impl ConsumerRole {
         buffer_core::sometimes!(CallsRace, self.changed.total_listeners() > 0);
         let listener = self.changed.listen();
         match self.machine.next(now, since, wait) {
-            Ok(Next::Ready(batch)) => Ok(Ok(Some(batch.into()))),
+            Ok(Next::Ready(batch)) => {
+                self.metrics.handed_out(&batch.descriptor.metadata, now);
+                Ok(Ok(Some(batch.into())))
+            }
             Ok(Next::Empty) => Ok(Ok(None)),
             Ok(Next::Pending) => Err(listener),
             Err(error) => Ok(Err(error)),
@@ -201,7 +257,13 @@ impl ConsumerRole {
         }
         let listener = self.changed.listen();
         match self.machine.next_descriptors(now, since, max) {
-            Ok(Next::Ready(found)) => Ok(Ok(found.into_iter().map(Into::into).collect())),
+            Ok(Next::Ready(found)) => {
+                self.metrics.described(found.len());
+                if let Some(last) = found.last() {
+                    self.metrics.handed_out(&last.metadata, now);
+                }
+                Ok(Ok(found.into_iter().map(Into::into).collect()))
+            }
             Ok(Next::Empty) => Ok(Ok(Vec::new())),
             Ok(Next::Pending) => Err(listener),
             Err(error) => Ok(Err(error)),
@@ -236,14 +298,19 @@ impl Consumer {
         let core_config = config.to_core();
         let manifest = core_config.manifest_path.clone();
         let machine = core::Consumer::new(core_config, runtime.entropy())?;
+        let queue = queue_name(&*store, manifest.as_str());
+        let requests = Arc::new(RequestMetrics::of_consumer(Arc::clone(&queue)));
         let role = ConsumerRole {
             machine,
+            metrics: ConsumerMetrics::new(Arc::clone(&requests)),
+            queue,
+            cycle: None,
             changed: Event::new(),
             initialized: None,
             stopped: false,
             let_go: false,
         };
-        let host = Host::new(runtime, store, clock);
+        let host = Host::new(runtime, store, clock, requests);
         let fetch = FetchHandle::new(
             host.clone(),
             manifest,
@@ -359,9 +426,13 @@ impl Consumer {
     /// [`AckError`] when it was not handed out, is acknowledged already, or
     /// comes too early. Nothing has changed then.
     pub async fn ack(&self, sequence: u64) -> Result<(), AckError> {
-        self.engine.with(|role, now| {
-            role.check_running()?;
-            role.machine.ack(now, Sequence(sequence))
+        self.ack_span(sequence).in_scope(|| {
+            self.engine.with(|role, now| {
+                role.check_running()?;
+                role.machine.ack(now, Sequence(sequence))?;
+                role.metrics.report(&role.machine);
+                Ok::<_, AckError>(())
+            })
         })?;
         self.end_ack().await;
         Ok(())
@@ -373,12 +444,20 @@ impl Consumer {
     ///
     /// [`AckError`] when it was not handed out or is acknowledged already.
     pub async fn ack_through(&self, sequence: u64) -> Result<(), AckError> {
-        self.engine.with(|role, now| {
-            role.check_running()?;
-            role.machine.ack_through(now, Sequence(sequence))
+        self.ack_span(sequence).in_scope(|| {
+            self.engine.with(|role, now| {
+                role.check_running()?;
+                role.machine.ack_through(now, Sequence(sequence))?;
+                role.metrics.report(&role.machine);
+                Ok::<_, AckError>(())
+            })
         })?;
         self.end_ack().await;
         Ok(())
+    }
+
+    fn ack_span(&self, sequence: u64) -> Span {
+        debug_span!("ack", queue = %self.engine.host.metrics.queue(), sequence)
     }
 
     /// Goes past the next batch without handing it out, because it is missing
@@ -449,6 +528,11 @@ impl Consumer {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Brings the [metrics](crate::metrics) up to date, for whoever is about to read them.
+    pub fn refresh_metrics(&self) {
+        self.engine.report();
     }
 
     /// What was done so far.

@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 
 use atomic_waker::AtomicWaker;
-use buffer_core::{Completion, Instant, Machine, Now, Output};
+use buffer_core::{Command, Completion, Instant, Machine, Now, Output};
 use futures_lite::future;
+use tracing::Span;
 
 use crate::host::{Complete, Host};
+use crate::metrics::RequestMetrics;
 use crate::runtime::BoxFuture;
 
 /// A machine together with those who wait for its events.
@@ -18,7 +20,13 @@ pub(crate) trait Role: Send + 'static {
 
     fn machine(&mut self) -> &mut Self::Machine;
 
-    fn handle_event(&mut self, event: <Self::Machine as Machine>::Event);
+    /// Takes note of a command that is about to be started. What it does is done within the span.
+    fn handle_command(&mut self, command: &Command, now: Instant) -> Span;
+
+    fn handle_event(&mut self, event: <Self::Machine as Machine>::Event, now: Instant);
+
+    /// Tells the metrics what was done since they were last told.
+    fn report(&mut self, now: Instant);
 
     /// Whether the machine has ended: once it is drained, there is nothing left to drive.
     fn is_finished(&self) -> bool;
@@ -30,11 +38,19 @@ pub(crate) trait Role: Send + 'static {
     fn handle_stop(&mut self);
 }
 
+/// What is behind the lock.
+#[derive(Debug)]
+struct Driven<R> {
+    role: R,
+    /// When the last input came: whatever is drained follows from one, and needs no clock of its own.
+    now: Instant,
+}
+
 /// A machine behind a lock, a task that drains it, and the handles' way to it.
 #[derive(Debug)]
 pub(crate) struct Engine<R> {
     pub(crate) host: Host,
-    role: Mutex<R>,
+    driven: Mutex<Driven<R>>,
     /// Wakes the loop.
     waker: AtomicWaker,
     woken: AtomicBool,
@@ -45,9 +61,10 @@ pub(crate) struct Engine<R> {
 impl<R: Role> Engine<R> {
     /// Starts the loop in the background.
     pub(crate) fn start(host: Host, role: R) -> Arc<Self> {
+        let now = host.runtime.monotonic();
         let engine = Arc::new(Self {
             host,
-            role: Mutex::new(role),
+            driven: Mutex::new(Driven { role, now }),
             waker: AtomicWaker::new(),
             woken: AtomicBool::new(false),
             crowded: AtomicBool::new(false),
@@ -61,11 +78,12 @@ impl<R: Role> Engine<R> {
     /// Gives the machine an input. The loop is woken only if that left it something to do.
     pub(crate) fn with<T>(&self, input: impl FnOnce(&mut R, Now) -> T) -> T {
         let wake_on_panic = WakeOnDrop(self);
-        let mut role = self.lock();
+        let mut driven = self.lock();
         let now = self.host.now();
-        let result = input(&mut role, now);
-        let wake = role.machine().wants_poll();
-        drop(role);
+        driven.now = now.monotonic;
+        let result = input(&mut driven.role, now);
+        let wake = driven.role.machine().wants_poll();
+        drop(driven);
         std::mem::forget(wake_on_panic);
         if wake {
             self.wake();
@@ -91,16 +109,22 @@ impl<R: Role> Engine<R> {
 
     /// Looks at the machine without giving it an input.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&R) -> T) -> T {
-        look(&self.lock())
+        look(&self.lock().role)
+    }
+
+    /// Brings the metrics up to date.
+    pub(crate) fn report(&self) {
+        let mut driven = self.lock();
+        driven.role.report(self.host.runtime.monotonic());
     }
 
     /// Locks the machine. One that has panicked (a bug of this project) is
     /// never driven on: what it held is called unknown, and it takes no more.
-    fn lock(&self) -> MutexGuard<'_, R> {
-        self.role.lock().unwrap_or_else(|poisoned| {
-            let mut role = poisoned.into_inner();
-            role.handle_stop();
-            role
+    fn lock(&self) -> MutexGuard<'_, Driven<R>> {
+        self.driven.lock().unwrap_or_else(|poisoned| {
+            let mut driven = poisoned.into_inner();
+            driven.role.handle_stop();
+            driven
         })
     }
 
@@ -115,9 +139,9 @@ impl<R: Role> Engine<R> {
         // Most turns leave the deadline where it was: the timer goes on then.
         let mut timer: Option<(Instant, BoxFuture<'static, ()>)> = None;
         loop {
-            let (deadline, finished) = engine.drain(&mut commands);
-            for command in commands.drain(..) {
-                engine.host.start(engine, command);
+            let Drained { now, deadline, finished } = engine.drain(&mut commands);
+            for (command, span) in commands.drain(..) {
+                engine.host.start(engine, command, span, now);
             }
             if finished {
                 break;
@@ -146,19 +170,24 @@ impl<R: Role> Engine<R> {
         }
     }
 
-    fn drain(
-        &self,
-        commands: &mut Vec<buffer_core::Command>,
-    ) -> (Option<buffer_core::Instant>, bool) {
-        let mut role = self.lock();
+    fn drain(&self, commands: &mut Vec<(Command, Span)>) -> Drained {
+        let mut driven = self.lock();
+        let Driven { role, now } = &mut *driven;
         if role.is_stopped() {
-            return (None, true);
+            return Drained { now: *now, deadline: None, finished: true };
         }
+        let now = *now;
         loop {
             match role.machine().poll() {
-                Output::Command(command) => commands.push(command),
-                Output::Event(event) => role.handle_event(event),
-                Output::Idle { deadline } => return (deadline, role.is_finished()),
+                Output::Command(command) => {
+                    let span = role.handle_command(&command, now);
+                    commands.push((command, span));
+                }
+                Output::Event(event) => role.handle_event(event, now),
+                Output::Idle { deadline } => {
+                    role.report(now);
+                    return Drained { now, deadline, finished: role.is_finished() };
+                }
             }
         }
     }
@@ -173,10 +202,27 @@ impl<R: Role> Engine<R> {
 }
 
 impl<R: Role> Complete for Engine<R> {
-    fn complete(&self, completion: Completion) {
+    fn complete(&self, completion: Completion, fetching_since: Option<Instant>) {
         // The clocks are read under the lock, with the completion in hand.
-        self.with(|role, now| role.machine().handle_completion(now, completion));
+        self.with(|role, now| {
+            if let Some(since) = fetching_since {
+                self.host.metrics.fetched(now.monotonic.saturating_since(since));
+            }
+            role.machine().handle_completion(now, completion);
+        });
     }
+
+    fn requests(&self) -> &RequestMetrics {
+        &self.host.metrics
+    }
+}
+
+/// What a machine says once it is drained.
+struct Drained {
+    /// When that was.
+    now: Instant,
+    deadline: Option<Instant>,
+    finished: bool,
 }
 
 /// Wakes the loop when an input panics, so that it finds out.
@@ -193,7 +239,7 @@ struct StopGuard<R: Role>(Arc<Engine<R>>);
 
 impl<R: Role> Drop for StopGuard<R> {
     fn drop(&mut self) {
-        let mut role = self.0.lock();
+        let role = &mut self.0.lock().role;
         if !role.is_finished() {
             buffer_core::sometimes!(LoopDropped);
             role.handle_stop();

@@ -5,11 +5,11 @@ use std::time::Duration;
 use buffer_core::format::{self, FormatError};
 use buffer_core::{Location, ReadOutcome, StoreError, StoreErrorKind, StoreOperation};
 use bytes::Bytes;
-use std::sync::Arc;
+use tracing::Instrument;
 
 use crate::batch::{BatchDescriptor, ConsumedBatch, location_of};
 use crate::codecs;
-use crate::host::Host;
+use crate::host::{self, Host};
 
 /// Fetches batches by their descriptors, from as many tasks as its caller likes.
 ///
@@ -106,7 +106,13 @@ impl FetchHandle {
     /// [`FetchError`] says which batch, and whether trying again makes sense.
     pub async fn fetch(&self, descriptor: BatchDescriptor) -> Result<ConsumedBatch, FetchError> {
         let bytes = self.fetch_raw(&descriptor).await?;
-        self.decode(descriptor, &bytes)
+        let batch = self.decode(descriptor, &bytes)?;
+        self.host.metrics.opened(1, batch.entries.len() as u64, bytes.len() as u64);
+        Ok(batch)
+    }
+
+    fn span(&self, location: &Location) -> tracing::Span {
+        tracing::debug_span!("fetch", queue = %self.host.metrics.queue(), %location)
     }
 
     /// Fetches a batch object's bytes without opening them. Cancel-safe.
@@ -117,10 +123,7 @@ impl FetchHandle {
     pub async fn fetch_raw(&self, descriptor: &BatchDescriptor) -> Result<Bytes, FetchError> {
         let sequence = descriptor.sequence;
         let location = location_of(descriptor);
-        let request = {
-            let (store, location) = (Arc::clone(&self.host.store), location.clone());
-            async move { store.read(&location, None).await }
-        };
+        let request = self.host.fetch(&location).instrument(self.span(&location));
         let failed = |kind| StoreError::new(kind, StoreOperation::ReadBatch, location.clone());
         match self.host.within(self.timeout, request).await {
             Ok(ReadOutcome::Found(object)) => Ok(object.bytes),
@@ -133,6 +136,7 @@ impl FetchHandle {
             }
             Err(failure) => {
                 let source = failure.of(StoreOperation::ReadBatch, location.clone());
+                host::note_failure(&self.host.metrics, &source);
                 Err(FetchError::Store { sequence, source })
             }
         }

@@ -22,6 +22,8 @@
 //! A store of your own must pass a contract. The feature `contract` brings the module
 //! of that name, with suites to run on it. The feature `measure` brings stores that are slow
 //! on purpose, and that count requests.
+//!
+//! What is done can be watched: see [`metrics`].
 
 mod answer;
 mod batch;
@@ -43,6 +45,7 @@ mod local;
 #[cfg(feature = "measure")]
 pub mod measure;
 mod memory;
+pub mod metrics;
 mod open;
 mod pipeline;
 mod prefixed;

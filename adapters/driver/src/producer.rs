@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use buffer_core as core;
 use buffer_core::{
-    BatchId, DeliveryError, DeliveryFailure, ProducerEvent, Submission, SubmitError,
+    BatchId, Command, DeliveryError, DeliveryFailure, Now, ProducerEvent, Submission, SubmitError,
 };
 use bytes::Bytes;
 use event_listener::{Event, EventListener};
+use tracing::{Span, debug_span, field, trace_span};
 
 use crate::config::{ConfigError, ProducerConfig};
 use crate::engine::{Engine, Role};
 use crate::host::Host;
+use crate::metrics::{ProducerMetrics, RequestMetrics, outcome, queue_name};
 use crate::runtime::{Clock, Runtime};
 use crate::store::Store;
 
@@ -165,6 +167,10 @@ impl Drop for Turn<'_> {
 #[derive(Debug)]
 struct ProducerRole {
     machine: core::Producer,
+    metrics: ProducerMetrics,
+    queue: Arc<str>,
+    /// Batches that are being encoded, or are past that, and when that began.
+    flushes: BTreeMap<BatchId, (Span, core::Instant)>,
     unsettled: BTreeMap<BatchId, Arc<Settlement>>,
     /// Told whenever a batch is settled, and at the end.
     settled: Event,
@@ -205,6 +211,30 @@ struct FlushScope {
 }
 
 impl ProducerRole {
+    /// Tells how a batch's flush ended; without a time, where the runtime has stopped.
+    fn end_flush(
+        &mut self,
+        batch: BatchId,
+        result: Result<&(), &DeliveryError>,
+        now: Option<core::Instant>,
+    ) {
+        let flush = self.flushes.remove(&batch);
+        match result {
+            Ok(()) => {
+                if let (Some((span, began)), Some(now)) = (flush, now) {
+                    span.record("outcome", "durable");
+                    self.metrics.flushed(now.saturating_since(began));
+                }
+            }
+            Err(error) => {
+                if let Some((span, _)) = flush {
+                    span.record("outcome", outcome(error));
+                }
+                self.metrics.gave_up(error);
+            }
+        }
+    }
+
     /// Whether calls have come for so long without a rest that the next one should make way.
     fn is_rest_due(&mut self, now: core::Now) -> bool {
         let is_due = now.monotonic.saturating_since(self.last_rest) >= REST_AFTER;
@@ -276,7 +306,13 @@ impl ProducerRole {
         }
     }
 
-    fn settle(&mut self, batch: BatchId, outcome: Result<(), DeliveryError>) {
+    fn settle(
+        &mut self,
+        batch: BatchId,
+        outcome: Result<(), DeliveryError>,
+        now: Option<core::Instant>,
+    ) {
+        self.end_flush(batch, outcome.as_ref(), now);
         if let Err(error) = &outcome {
             tracing::warn!(%error, "a batch did not become durable");
             if !buffer_core::planted!(BackgroundFailureNotTold) {
@@ -298,9 +334,33 @@ impl Role for ProducerRole {
         &mut self.machine
     }
 
-    fn handle_event(&mut self, event: ProducerEvent) {
+    fn handle_command(&mut self, command: &Command, now: core::Instant) -> Span {
+        let queue = &self.queue;
+        match command {
+            Command::Encode(encode) => {
+                let batch = encode.batch();
+                let flush = debug_span!("flush", %queue, batch = batch.0, outcome = field::Empty);
+                let bytes = encode.input_bytes();
+                let span = debug_span!(parent: flush.id(), "encode", bytes);
+                self.flushes.insert(batch, (flush, now));
+                span
+            }
+            Command::PutBatch(put) => {
+                let flush = self.flushes.get(&put.batch).and_then(|(span, _)| span.id());
+                debug_span!(parent: flush, "upload", location = %put.location)
+            }
+            Command::CasManifest(_) => debug_span!("commit", %queue),
+            Command::ReadManifest(_) => debug_span!("read_manifest", %queue),
+            Command::ReadBatch(_)
+            | Command::ListBatches(_)
+            | Command::DeleteBatches(_)
+            | Command::Decode(_) => Span::none(),
+        }
+    }
+
+    fn handle_event(&mut self, event: ProducerEvent, now: core::Instant) {
         match event {
-            ProducerEvent::Settled { batch, outcome } => self.settle(batch, outcome),
+            ProducerEvent::Settled { batch, outcome } => self.settle(batch, outcome, Some(now)),
             ProducerEvent::Ready => {
                 self.room.notify(1);
             }
@@ -310,6 +370,10 @@ impl Role for ProducerRole {
                 self.room.notify(usize::MAX);
             }
         }
+    }
+
+    fn report(&mut self, now: core::Instant) {
+        self.metrics.report(&self.machine, now);
     }
 
     fn is_finished(&self) -> bool {
@@ -325,13 +389,14 @@ impl Role for ProducerRole {
             return;
         }
         self.stage = Stage::Stopped;
+        self.metrics.report_done(&self.machine);
         if !self.unsettled.is_empty() {
             let batches = self.unsettled.len();
             tracing::error!(batches, "the runtime stopped before these batches were settled");
         }
         while let Some((batch, _)) = self.unsettled.first_key_value() {
             let error = DeliveryError::Unknown(DeliveryFailure::Stopped);
-            self.settle(*batch, Err(error));
+            self.settle(*batch, Err(error), None);
         }
         self.settled.notify(usize::MAX);
         self.room.notify(usize::MAX);
@@ -353,8 +418,13 @@ impl Producer {
         runtime: Arc<dyn Runtime>,
     ) -> Result<Self, ConfigError> {
         let machine = core::Producer::new(config.to_core(), runtime.entropy())?;
+        let queue = queue_name(&*store, &config.manifest_path);
+        let requests = Arc::new(RequestMetrics::of_producer(Arc::clone(&queue)));
         let role = ProducerRole {
             machine,
+            metrics: ProducerMetrics::new(Arc::clone(&requests)),
+            queue,
+            flushes: BTreeMap::new(),
             unsettled: BTreeMap::new(),
             settled: Event::new(),
             room: Event::new(),
@@ -364,7 +434,8 @@ impl Producer {
             last_rest: core::Instant::default(),
             let_go: false,
         };
-        Ok(Self { engine: Engine::start(Host::new(runtime, store, clock), role) })
+        let host = Host::new(runtime, store, clock, requests);
+        Ok(Self { engine: Engine::start(host, role) })
     }
 
     /// Submits entries, which stay together and in order, and metadata about them.
@@ -382,18 +453,34 @@ impl Producer {
         entries: Vec<Bytes>,
         metadata: Bytes,
     ) -> Result<WriteHandle, SubmitError> {
+        let queue = self.engine.host.metrics.queue();
+        let span = trace_span!("submit", %queue, entries = entries.len());
         let mut submission = Submission { entries, metadata };
-        let mut has_waited = false;
+        let mut waiting_since = None;
         loop {
+            let has_waited = waiting_since.is_some();
             let turn = has_waited.then(|| Turn(&self.engine));
             self.engine.make_way().await;
             mem::forget(turn);
-            let submitted = self.engine.with(|role, now| {
+            let submit = |role: &mut ProducerRole, now: Now| {
                 if role.is_rest_due(now) {
                     self.engine.note_crowd();
                 }
-                role.submit(now, submission, has_waited)
-            });
+                let submitted = role.submit(now, submission, has_waited);
+                match (&submitted, waiting_since) {
+                    (Err((_, Some(_))), None) => {
+                        waiting_since = Some(now.monotonic);
+                        role.metrics.waits();
+                    }
+                    (Ok(_) | Err((_, None)), Some(since)) => {
+                        role.metrics.waited(now.monotonic.saturating_since(since));
+                    }
+                    (Ok(_) | Err((_, None)), None) | (Err((_, Some(_))), Some(_)) => {}
+                }
+                submitted
+            };
+            // The whole call is in the span's time; instrumented as a future, it would be moved once more.
+            let submitted = span.in_scope(|| self.engine.with(submit));
             match submitted {
                 Ok(handle) => return Ok(handle),
                 Err((error, Some(listener))) => {
@@ -401,7 +488,6 @@ impl Producer {
                     let cancelled = Cancelled;
                     listener.await;
                     mem::forget(cancelled);
-                    has_waited = true;
                 }
                 Err((error, None)) => return Err(error),
             }
@@ -460,6 +546,11 @@ impl Producer {
                 None => return Ok(()),
             }
         }
+    }
+
+    /// Brings the [metrics](crate::metrics) up to date, for whoever is about to read them: ages rise by themselves.
+    pub fn refresh_metrics(&self) {
+        self.engine.report();
     }
 
     /// What was done so far, and what is held.

@@ -38,6 +38,8 @@ use crate::command::{Command, CommandId, CommandIds, Completion, Reply, Ticket};
 use crate::error::ConfigError;
 use crate::format::{Manifest, Metadata};
 use crate::machine::{Machine, Output};
+use crate::retries::{Again, Retries};
+use crate::store::StoreOperation;
 use crate::time::{Instant, Now};
 use crate::types::{Epoch, Location, Sequence};
 
@@ -154,6 +156,12 @@ pub struct ConsumerStats {
     pub gc_files_failed: u64,
     /// Its cycles, those that ended early included.
     pub gc_cycles: u64,
+    /// Batches fetched and opened, ahead of their caller; one that is fetched again counts again.
+    pub batches_fetched: u64,
+    /// Entries of these batches.
+    pub entries_fetched: u64,
+    /// Bytes of these batches' objects.
+    pub bytes_fetched: u64,
 }
 
 /// The consumer's state machine.
@@ -190,6 +198,7 @@ pub struct Consumer {
     /// When closing is given up.
     close_by: Option<Instant>,
     stats: ConsumerStats,
+    again: Again<4>,
     outputs: VecDeque<Output<ConsumerEvent>>,
     /// What the host was last told to wake us at.
     announced: Option<Instant>,
@@ -245,6 +254,12 @@ impl Consumer {
             running: BTreeMap::new(),
             close_by: None,
             stats: ConsumerStats::default(),
+            again: Again::new([
+                StoreOperation::ReadBatch,
+                StoreOperation::ReadManifest,
+                StoreOperation::SwapManifest,
+                StoreOperation::ListBatches,
+            ]),
             outputs: VecDeque::new(),
             announced: None,
             config,
@@ -290,10 +305,35 @@ impl Consumer {
         self.len() == 0
     }
 
+    /// Batches that the manifest lists, as it was last read or written: also those that are handed out
+    /// and not dequeued yet. Zero before the first reading.
+    #[must_use]
+    pub fn listed(&self) -> u64 {
+        self.reading.known.as_ref().map_or(0, |known| known.manifest.len())
+    }
+
+    /// Whether a cycle of the collector is under way.
+    #[must_use]
+    pub const fn is_collecting(&self) -> bool {
+        self.collector.is_under_way()
+    }
+
     /// What was done so far.
     #[must_use]
     pub const fn stats(&self) -> ConsumerStats {
         self.stats
+    }
+
+    /// How many requests are tried again because of what came of them, conflicts of the manifest not counted.
+    #[must_use]
+    pub const fn retry_count(&self) -> u64 {
+        self.again.total()
+    }
+
+    /// The same by operation, and by what went wrong.
+    #[must_use]
+    pub const fn retries(&self) -> &[(StoreOperation, Retries); 4] {
+        self.again.by_operation()
     }
 
     /// How many names are remembered so that repeats are noticed.

@@ -411,6 +411,10 @@ impl Consumer {
         self.reading.rest_until = Some(now.monotonic + wait);
         self.reading.last_fault = Some(fault.clone());
         if !is_over {
+            match attempted {
+                Attempted::Read => self.again.count(StoreOperation::ReadManifest).add_fault(&fault),
+                Attempted::Swap => self.again.count(StoreOperation::SwapManifest).add_fault(&fault),
+            }
             // Whoever waits for this read gets the next one instead.
             self.reading.wanted = self.reading.begun + 1;
             return;

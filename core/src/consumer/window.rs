@@ -405,6 +405,7 @@ impl Consumer {
                 } else {
                     let wait = slot.backoff.after_failure_at(wait);
                     slot.stage = Stage::Listed { after: Some(now.monotonic + wait) };
+                    self.again.count(StoreOperation::ReadBatch).add_error(error.kind);
                 }
             }
             Err(error) => self.fail_fetch(sequence, error),
@@ -432,10 +433,15 @@ impl Consumer {
         });
         match checked {
             Ok(entries) => {
+                let object_bytes = slot.held(0).expect("its bytes are being opened");
+                let count = entries.len();
                 let payload: usize = entries.iter().map(Bytes::len).sum();
                 let bytes = payload + entries.len() * size_of::<Bytes>();
                 slot.stage = Stage::Ready { entries, bytes };
                 crate::sometimes!(StrikeThenFound, slot.strikes > 0);
+                self.stats.batches_fetched += 1;
+                self.stats.entries_fetched += count as u64;
+                self.stats.bytes_fetched += object_bytes as u64;
                 crate::sometimes!(
                     FetchedOutOfOrder,
                     !is_first_ready && !self.window.front().is_some_and(Slot::is_ready)
@@ -467,9 +473,12 @@ impl Consumer {
         let mut told = false;
         for slot in &mut self.window {
             slot.stage = match mem::replace(&mut slot.stage, Stage::Told) {
-                Stage::Doubted { since_read, .. }
+                Stage::Doubted { error, since_read }
                     if since_read < begun && slot.strikes < STRIKES =>
                 {
+                    let retries = self.again.count(StoreOperation::ReadBatch);
+                    let is_missing = matches!(error, NextError::BatchMissing { .. });
+                    *if is_missing { &mut retries.missing } else { &mut retries.corrupt } += 1;
                     Stage::Listed { after: None }
                 }
                 Stage::Doubted { error, since_read } if since_read < begun => {

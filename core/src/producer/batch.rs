@@ -18,7 +18,7 @@ const ENTRY_OVERHEAD: usize = size_of::<Bytes>();
 /// What holding one submission takes besides its entries and metadata.
 const SUBMISSION_OVERHEAD: usize = size_of::<Vec<Bytes>>() + size_of::<Metadata>();
 /// What holding one batch takes besides what is in it: its places in the machine, and its host's note of who waits.
-pub(crate) const BATCH_OVERHEAD: usize = size_of::<Batch>() + 128;
+pub(crate) const BATCH_OVERHEAD: usize = size_of::<Batch>() + 112;
 /// The length prefix of a record; see FORMAT, "Data batch".
 const RECORD_HEADER: usize = 4;
 /// What one metadata item takes in the manifest besides its payload; see FORMAT, "Queue manifest".
@@ -32,6 +32,8 @@ pub(crate) struct OpenBatch {
     pub(crate) submissions: Vec<Vec<Bytes>>,
     pub(crate) metadata: Vec<Metadata>,
     pub(crate) records: u32,
+    /// Bytes of the entries alone.
+    pub(crate) entry_bytes: usize,
     /// Bytes of entries and metadata, as `flush_size_bytes` counts them.
     pub(crate) payload_bytes: usize,
     /// Those of the largest submission: so much may be held twice for a moment while the batch is encoded.
@@ -45,6 +47,7 @@ pub(crate) struct OpenBatch {
 /// What a submission adds to a batch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size {
+    pub(crate) entry_bytes: usize,
     pub(crate) payload_bytes: usize,
     pub(crate) cost: usize,
 }
@@ -56,7 +59,7 @@ impl Size {
         let payload_bytes = entries + count * RECORD_HEADER + submission.metadata.len();
         let cost =
             entries + count * ENTRY_OVERHEAD + submission.metadata.len() + SUBMISSION_OVERHEAD;
-        Self { payload_bytes, cost }
+        Self { entry_bytes: entries, payload_bytes, cost }
     }
 }
 
@@ -68,6 +71,7 @@ impl OpenBatch {
             submissions: Vec::new(),
             metadata: Vec::new(),
             records: 0,
+            entry_bytes: 0,
             payload_bytes: 0,
             largest: 0,
             metadata_bytes: 0,
@@ -87,6 +91,7 @@ impl OpenBatch {
         let start_index = self.records;
         let records = u32::try_from(submission.entries.len()).expect("`has_room_for` said yes");
         self.records += records;
+        self.entry_bytes += size.entry_bytes;
         self.payload_bytes += size.payload_bytes;
         self.largest = self.largest.max(size.payload_bytes);
         self.cost += size.cost;
@@ -147,12 +152,16 @@ pub(crate) struct Batch {
     pub(crate) stage: Stage,
     pub(crate) doubt: Doubt,
     pub(crate) metadata: Vec<Metadata>,
+    pub(crate) records: u32,
+    pub(crate) entry_bytes: usize,
     pub(crate) payload_bytes: usize,
     /// Those of its largest submission.
     pub(crate) largest: usize,
     /// Its bytes, once they are made: until it is uploaded, and then as long as nobody else needs the room,
     /// because it may have to be uploaded under another name.
     pub(crate) payload: Rope,
+    /// How many those are.
+    pub(crate) object_bytes: usize,
     /// Its name in the store, and when the upload under that name began.
     pub(crate) upload: Option<(Location, Now)>,
     /// Bytes held for it, the copy that encoding makes included as far as it is charged.

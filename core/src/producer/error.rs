@@ -160,3 +160,20 @@ pub enum DeliveryFailure {
     #[error("the producer's runtime stopped")]
     Stopped,
 }
+
+impl DeliveryFailure {
+    /// What it is called in metrics, such as `timed_out`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::TimedOut { .. } => "timed_out",
+            Self::Store(_) => "store",
+            Self::Corrupt(_) => "corrupt",
+            Self::Encode(_) => "encode",
+            Self::Manifest(_) => "manifest",
+            Self::Overtaken { .. } => "overtaken",
+            Self::TooOld { .. } => "too_old",
+            Self::Stopped => "stopped",
+        }
+    }
+}

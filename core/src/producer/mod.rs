@@ -26,6 +26,8 @@ use crate::command::{Command, CommandId, CommandIds, Completion, Reply, Ticket};
 use crate::error::{ConfigError, ManifestError};
 use crate::machine::{Machine, Output};
 use crate::names::BatchNames;
+use crate::retries::{Again, Retries};
+use crate::store::StoreOperation;
 use crate::time::{Instant, Now, UnixMillis};
 use crate::types::BatchId;
 
@@ -65,6 +67,12 @@ pub struct ProducerStats {
     pub swaps: u64,
     /// Manifest swaps that were answered with a conflict.
     pub conflicts: u64,
+    /// Entries of the batches that became durable.
+    pub entries_durable: u64,
+    /// Bytes of these entries, without what the format adds.
+    pub entry_bytes_durable: u64,
+    /// Bytes of these batches' objects: what is left of the entries when they are compressed, and what the format adds.
+    pub object_bytes_durable: u64,
 }
 
 /// One part in so many of all that may be held is kept free: for what is held twice while it is copied, and for
@@ -104,6 +112,7 @@ pub struct Producer {
     /// Somebody was told [`SubmitError::Full`] when this much was held, and waits for it to become less.
     starved_at: Option<usize>,
     stats: ProducerStats,
+    again: Again<3>,
     outputs: VecDeque<Output<ProducerEvent>>,
     /// What the host was last told to wake us at.
     announced: Option<Instant>,
@@ -162,6 +171,11 @@ impl Producer {
             buffered_bytes: 0,
             starved_at: None,
             stats: ProducerStats::default(),
+            again: Again::new([
+                StoreOperation::PutBatch,
+                StoreOperation::ReadManifest,
+                StoreOperation::SwapManifest,
+            ]),
             outputs: VecDeque::new(),
             announced: None,
         })
@@ -289,10 +303,29 @@ impl Producer {
         self.pipeline.iter().filter(|batch| batch.is_in_flight()).count()
     }
 
+    /// When the oldest submission came that is not settled; `None` if all are.
+    #[must_use]
+    pub fn oldest_submission(&self) -> Option<Instant> {
+        let open = self.open.as_ref().map(|open| open.opened);
+        self.pipeline.front().map(|batch| batch.opened).or(open)
+    }
+
     /// What was done so far.
     #[must_use]
     pub const fn stats(&self) -> ProducerStats {
         self.stats
+    }
+
+    /// How many requests are tried again because of what came of them, conflicts of the manifest not counted.
+    #[must_use]
+    pub const fn retry_count(&self) -> u64 {
+        self.again.total()
+    }
+
+    /// The same by operation, and by what went wrong.
+    #[must_use]
+    pub const fn retries(&self) -> &[(StoreOperation, Retries); 3] {
+        self.again.by_operation()
     }
 
     /// Whether everything that was ever taken is settled.
@@ -360,7 +393,12 @@ impl Producer {
             None => self.buffered_bytes -= batch.cost,
         }
         match outcome {
-            Ok(()) => self.stats.batches_durable += 1,
+            Ok(()) => {
+                self.stats.batches_durable += 1;
+                self.stats.entries_durable += u64::from(batch.records);
+                self.stats.entry_bytes_durable += batch.entry_bytes as u64;
+                self.stats.object_bytes_durable += batch.object_bytes as u64;
+            }
             Err(_) => self.stats.batches_failed += 1,
         }
         let event = ProducerEvent::Settled { batch: batch.id, outcome };

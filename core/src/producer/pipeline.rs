@@ -13,7 +13,7 @@ use crate::backoff::{Backoff, RETRY_BASE, RETRY_MOST};
 use crate::command::{Command, Encode, EncodedBatch, PutBatch};
 use crate::error::Fault;
 use crate::format::EncodeError;
-use crate::store::{StoreError, StoreErrorKind, WriteOutcome, rope_len};
+use crate::store::{StoreError, StoreErrorKind, StoreOperation, WriteOutcome, rope_len};
 use crate::time::Now;
 use crate::types::{BatchId, Location};
 
@@ -86,9 +86,12 @@ impl Producer {
             stage: Stage::Sealed(open.submissions),
             doubt: Doubt::None,
             metadata: open.metadata,
+            records: open.records,
+            entry_bytes: open.entry_bytes,
             payload_bytes: open.payload_bytes,
             largest: open.largest,
             payload: Vec::new(),
+            object_bytes: 0,
             upload: None,
             cost: open.cost,
             copy_charge: 0,
@@ -182,7 +185,7 @@ impl Producer {
         };
         let compression = self.config.batch_compression;
         self.command(Purpose::Encode(id), |ticket| {
-            Command::Encode(Encode { submissions, compression, bytes, ticket })
+            Command::Encode(Encode { batch: id, submissions, compression, bytes, ticket })
         });
     }
 
@@ -195,7 +198,8 @@ impl Producer {
                 batch.payload = encoded.payload;
                 // From here on the encoded bytes are all that is held of the entries.
                 let pieces = batch.payload.len() * size_of::<Bytes>();
-                let bytes = rope_len(&batch.payload) + pieces + batch.metadata_bytes;
+                batch.object_bytes = rope_len(&batch.payload);
+                let bytes = batch.object_bytes + pieces + batch.metadata_bytes;
                 let cost = bytes + BATCH_OVERHEAD;
                 let charged = mem::take(&mut batch.copy_charge);
                 let saved = batch.cost.saturating_sub(cost).max(charged);
@@ -225,7 +229,7 @@ impl Producer {
         let id = batch.id;
         let timeout = self.config.request_timeout;
         self.command(Purpose::Upload(id), |ticket| {
-            Command::PutBatch(PutBatch { location, payload, timeout, ticket })
+            Command::PutBatch(PutBatch { batch: id, location, payload, timeout, ticket })
         });
     }
 
@@ -282,6 +286,10 @@ impl Producer {
     }
 
     fn retry_upload(&mut self, now: Now, index: usize, fault: Option<Fault>) {
+        match &fault {
+            Some(fault) => self.again.count(StoreOperation::PutBatch).add_fault(fault),
+            None => self.again.count(StoreOperation::PutBatch).conflict += 1,
+        }
         let wait = self.pipeline[index].backoff.after_failure(&mut self.random);
         let wait = if crate::planted!(UploadRetriedWithoutBackoff) { Duration::ZERO } else { wait };
         let batch = &mut self.pipeline[index];

@@ -32,6 +32,14 @@ pub struct Report {
     pub unknown: u64,
     /// Submissions that were not delivered.
     pub not_delivered: u64,
+    /// Requests of producers to swap the manifest; those of foreign ones do not count.
+    pub producer_swaps: u64,
+    /// Requests of consumers to swap the manifest.
+    pub consumer_swaps: u64,
+    /// Batches that callers of consumers got.
+    pub handed_out: u64,
+    /// Batches that they acknowledged.
+    pub acks: u64,
     /// Terms of consumers.
     pub epochs: u64,
     /// Batches that the collector deleted.

@@ -136,6 +136,10 @@ fn report(world: &World) -> Report {
         gaps: totals.gaps,
         unknown: totals.unknown,
         not_delivered: totals.not_delivered,
+        producer_swaps: totals.producer_swaps,
+        consumer_swaps: totals.consumer_swaps,
+        handed_out: totals.handed_out,
+        acks: totals.acks,
         epochs: totals.terms,
         collected: totals.collected,
         // Counted by who plants and counts.

@@ -17,6 +17,7 @@ use buffer_core::{
 
 use crate::config::{ConfigError, InspectorConfig};
 use crate::host::{Host, unix_millis};
+use crate::metrics::RequestMetrics;
 use crate::runtime::{Clock, Runtime};
 use crate::store::{Store, StoreFailure};
 
@@ -108,7 +109,7 @@ impl Inspector {
         let checked = config.to_core();
         checked.validate()?;
         Ok(Self {
-            host: Host::new(runtime, store, clock),
+            host: Host::new(runtime, store, clock, Arc::new(RequestMetrics::of_nobody())),
             prefix: checked.data_path_prefix,
             manifest: checked.manifest_path,
             limit: checked.max_batch_bytes,

@@ -41,7 +41,7 @@ use crate::error::Fault;
 use crate::format::Manifest;
 use crate::machine::Output;
 use crate::names::is_right_under;
-use crate::store::{ListCursor, ListPage, StoreError};
+use crate::store::{ListCursor, ListPage, StoreError, StoreOperation};
 use crate::time::{Instant, Now, UnixMillis};
 use crate::types::Location;
 
@@ -144,6 +144,13 @@ impl Collector {
 
     pub(super) const fn is_deleting(&self) -> bool {
         matches!(self.step, Step::Deleting(_))
+    }
+
+    pub(super) const fn is_under_way(&self) -> bool {
+        match self.step {
+            Step::Off | Step::Resting { .. } => false,
+            Step::Reading | Step::ListDue { .. } | Step::Listing | Step::Deleting(_) => true,
+        }
     }
 
     pub(super) const fn deadline(&self) -> Option<Instant> {
@@ -401,6 +408,7 @@ impl Consumer {
         self.collector.list_failures += 1;
         if error.is_retryable() && self.collector.list_failures < LIST_TRIES {
             crate::sometimes!(ListRetried);
+            self.again.count(StoreOperation::ListBatches).add_error(error.kind);
             let wait = self.collector.backoff.after_failure(&mut self.random);
             self.collector.step = Step::ListDue { at: now.monotonic + wait };
         } else {

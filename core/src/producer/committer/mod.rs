@@ -20,7 +20,7 @@ use crate::contention::{Contention, Urgency};
 use crate::error::Fault;
 use crate::format::NewEntry;
 use crate::known::Known;
-use crate::store::{StoreError, StoreErrorKind, WriteOutcome};
+use crate::store::{StoreError, StoreErrorKind, StoreOperation, WriteOutcome};
 use crate::suspicion::Suspicion;
 use crate::time::{Instant, Now};
 use crate::types::{BatchId, Sequence};
@@ -348,7 +348,7 @@ impl Producer {
                         crate::sometimes!(SwapThrottled);
                         self.rest_after_throttling(now, Fault::Store(error));
                     }
-                    false => self.rest_after_fault(now, Fault::Store(error)),
+                    false => self.retry_swap(now, Fault::Store(error)),
                 }
             }
             Err(error) => {
@@ -369,6 +369,7 @@ impl Producer {
         let urgency = self.urgency(now);
         let wait = self.committer.contention.on_throttled(urgency, &mut self.random);
         let wait = if crate::planted!(RetryWithoutBackoff) { Duration::ZERO } else { wait };
+        self.again.count(StoreOperation::SwapManifest).add_fault(&fault);
         self.committer.stale = true;
         self.committer.last_fault = Some(fault);
         self.committer.phase = Phase::Resting { after: Some(now.monotonic + wait) };
@@ -404,6 +405,16 @@ impl Producer {
                 self.settle(&batch, Ok(()));
             }
         }
+    }
+
+    fn retry_reading(&mut self, now: Now, fault: Fault) {
+        self.again.count(StoreOperation::ReadManifest).add_fault(&fault);
+        self.rest_after_fault(now, fault);
+    }
+
+    fn retry_swap(&mut self, now: Now, fault: Fault) {
+        self.again.count(StoreOperation::SwapManifest).add_fault(&fault);
+        self.rest_after_fault(now, fault);
     }
 
     fn rest_after_fault(&mut self, now: Now, fault: Fault) {

@@ -56,7 +56,7 @@ impl Producer {
                     crate::sometimes!(CommitReadCorrupt);
                     self.committer.corrupt_reads += 1;
                     return match self.committer.corrupt_reads < CORRUPT_READS {
-                        true => self.rest_after_fault(now, fault),
+                        true => self.retry_reading(now, fault),
                         false => self.fail_commit(now, &fault),
                     };
                 }
@@ -81,7 +81,7 @@ impl Producer {
             }
             Err(error) if error.is_retryable() => {
                 crate::sometimes!(CommitReadFailed);
-                return self.rest_after_fault(now, Fault::Store(error));
+                return self.retry_reading(now, Fault::Store(error));
             }
             Err(error) => {
                 crate::sometimes!(CommitReadDenied);

@@ -149,6 +149,7 @@ impl Oracles {
         let in_flight = match life.role {
             Role::Producer { in_flight, .. } => in_flight,
             Role::Consumer { prefetch, .. } => {
+                self.totals.consumer_swaps += u64::from(asked == Asked::Swap);
                 return self.asked_by_consumer(process, asked, prefetch, now);
             }
             Role::Foreign => return,
@@ -178,6 +179,7 @@ impl Oracles {
             self.totals.sent_bytes += bytes as u64;
         }
         self.totals.producer_requests += 1;
+        self.totals.producer_swaps += u64::from(asked == Asked::Swap);
         if is_restless {
             let what = format!("{process} does not rest after conflicts");
             self.violated(BoundedRequests, what);

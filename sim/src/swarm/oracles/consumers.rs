@@ -126,6 +126,7 @@ impl Oracles {
         now: Duration,
     ) {
         let sequence = batch.sequence;
+        self.totals.handed_out += 1;
         let Some(number) = self.check_place(process, batch) else { return };
         let Some(life) = self.life(process) else { return };
         let (term, fenced_by) = (life.term, life.fenced_by);
@@ -189,12 +190,15 @@ impl Oracles {
         let Some(life) = self.life(process) else { return };
         let first = life.handed.front().copied();
         let fits = if through { life.handed.contains(&sequence) } else { first == Some(sequence) };
+        let mut acks = 0;
         if taken {
             life.acked = life.acked.max(Some(sequence));
             while life.handed.front().is_some_and(|first| *first <= sequence) {
                 life.handed.pop_front();
+                acks += 1;
             }
         }
+        self.totals.acks += acks;
         if taken && !fits {
             let what =
                 format!("{process} took an acknowledgement of {sequence}, first is {first:?}");

@@ -229,6 +229,12 @@ pub(crate) struct Totals {
     /// Requests to swap a manifest of ten entries or more.
     pub(crate) large_swaps: u64,
     pub(crate) swaps: u64,
+    /// Requests to swap the manifest, by whom: those of foreign producers count for nobody.
+    pub(crate) producer_swaps: u64,
+    pub(crate) consumer_swaps: u64,
+    /// Batches that callers of consumers got, and those that they acknowledged.
+    pub(crate) handed_out: u64,
+    pub(crate) acks: u64,
     /// How often a consumer took over, and how often one raised the epoch to that end.
     pub(crate) terms: u64,
     pub(crate) raised: u64,

@@ -13,6 +13,7 @@ use crate::LAST_WRITE;
 use crate::exit::{Failure, Outcome, is_broken_pipe};
 use crate::input::Delimiter;
 use crate::interrupt::Interrupt;
+use crate::metrics;
 use crate::output::{Entries, Format, Output};
 use crate::queue::{self, Queue};
 use crate::say::say;
@@ -53,6 +54,8 @@ pub(crate) struct Options {
     skip: Skip,
     #[command(flatten)]
     collecting: Collecting,
+    #[command(flatten)]
+    metrics: metrics::Told,
 }
 
 /// When batches that nobody needs any more are deleted.
@@ -142,9 +145,13 @@ impl Past {
 
 pub(crate) async fn run(options: &Options, stop: Interrupt) -> Outcome {
     options.skip.prepare(&options.queue).await?;
+    let endpoint = options.metrics.listen().await?;
     let Some(consumer) = unless_stopped(&stop, open(options)).await? else {
         return Err(Failure::interrupted());
     };
+    let consumer = Arc::new(consumer);
+    let told = Arc::clone(&consumer);
+    endpoint.before_each(move || told.refresh_metrics());
     let Some(taken) = unless_stopped(&stop, take_over(&consumer, options)).await? else {
         return Err(Failure::interrupted());
     };

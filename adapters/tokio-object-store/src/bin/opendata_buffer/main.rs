@@ -14,6 +14,7 @@ mod interrupt;
 mod layers;
 mod manifest;
 mod manual;
+mod metrics;
 mod output;
 mod produce;
 mod queue;

@@ -14,6 +14,7 @@ use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use crate::exit::{self, Failure, Outcome};
 use crate::input::{Delimiter, Source, Splitter, read_ahead};
 use crate::interrupt::Interrupt;
+use crate::metrics;
 use crate::queue::{self, Queue};
 use crate::say::say;
 use crate::size::{self, counted};
@@ -57,6 +58,8 @@ pub(crate) struct Options {
     /// How batches are compressed
     #[arg(long, value_enum, default_value_t)]
     compression: Compression,
+    #[command(flatten)]
+    metrics: metrics::Told,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -94,7 +97,10 @@ pub(crate) async fn run(options: &Options, stop: Interrupt) -> Outcome {
     let (from, length) = source
         .open()
         .map_err(|error| Failure::failed(format!("cannot read {}: {error}", source.name())))?;
-    let producer = Producer::new(options.config()?, Arc::new(SystemClock))?;
+    let endpoint = options.metrics.listen().await?;
+    let producer = Arc::new(Producer::new(options.config()?, Arc::new(SystemClock))?);
+    let told = Arc::clone(&producer);
+    endpoint.before_each(move || told.refresh_metrics());
     let mut feed = Feed {
         producer,
         source,
@@ -114,7 +120,7 @@ pub(crate) async fn run(options: &Options, stop: Interrupt) -> Outcome {
 
 /// Entries on their way from the source to the queue.
 struct Feed {
-    producer: Producer,
+    producer: Arc<Producer>,
     source: Source,
     metadata: Bytes,
     /// No entry may be larger.
