@@ -12,6 +12,8 @@
 //! | 503 | the queue cannot be written: sending it again repeats nothing |
 //! | 500 | it is not known whether the lines are in the queue, or will be: sending them again may repeat them |
 //!
+//! `GET /metrics` tells what the buffer does, as Prometheus reads it.
+//!
 //! On SIGTERM it takes no more connections, answers what it has begun, and ends.
 
 use std::error::Error;
@@ -26,10 +28,12 @@ use axum::body::{Body, HttpBody};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
+use buffer::buffer_driver::metrics::DURATION_BUCKETS;
 use buffer::{DeliveryError, Producer, ProducerConfig, SubmitError, SystemClock};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -77,14 +81,21 @@ pub(crate) async fn serve(
     limits: Limits,
 ) -> Result<(), AnyError> {
     let stop = signals()?;
+    // Before the producer, which takes its metrics from the recorder that it finds.
+    let metrics = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &DURATION_BUCKETS)?
+        .install_recorder()?;
     let producer = Producer::new(config, Arc::new(SystemClock))?;
     let listener = TcpListener::bind(address).await?;
     println!("listening on {}", listener.local_addr()?);
 
     let drain = limits.drain;
     let room = Arc::new(Semaphore::new(limits.held_bytes));
-    let service = Arc::new(Service { producer, room, limits });
-    let routes = Router::new().route("/ingest", post(ingest)).with_state(Arc::clone(&service));
+    let service = Arc::new(Service { producer, room, limits, metrics });
+    let routes = Router::new()
+        .route("/ingest", post(ingest))
+        .route("/metrics", get(metrics_page))
+        .with_state(Arc::clone(&service));
     let (stopping, stopped) = oneshot::channel();
     let server = axum::serve(listener, routes).with_graceful_shutdown(async {
         stop.await;
@@ -125,6 +136,7 @@ struct Service {
     /// A permit is a byte.
     room: Arc<Semaphore>,
     limits: Limits,
+    metrics: PrometheusHandle,
 }
 
 impl Service {
@@ -133,6 +145,12 @@ impl Service {
         let permits = u32::try_from(bytes).map_err(|_| Refusal::full())?;
         Arc::clone(&self.room).try_acquire_many_owned(permits).map_err(|_| Refusal::full())
     }
+}
+
+async fn metrics_page(State(service): State<Arc<Service>>) -> impl IntoResponse {
+    service.producer.refresh_metrics();
+    service.metrics.run_upkeep();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], service.metrics.render())
 }
 
 async fn ingest(State(service): State<Arc<Service>>, body: Body) -> Result<Response, Refusal> {

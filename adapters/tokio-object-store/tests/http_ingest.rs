@@ -196,9 +196,13 @@ fn post(stream: TcpStream, body: &str) -> Answer {
     exchange(stream, &format!("content-length: {}\r\n\r\n{body}", body.len()))
 }
 
-/// Sends a request that goes on so after its first lines, and reads what is answered.
-fn exchange(mut stream: TcpStream, rest: &str) -> Answer {
-    let head = "POST /ingest HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n";
+/// Sends a post that goes on so after its first lines, and reads what is answered.
+fn exchange(stream: TcpStream, rest: &str) -> Answer {
+    request(stream, "POST /ingest", rest)
+}
+
+fn request(mut stream: TcpStream, what: &str, rest: &str) -> Answer {
+    let head = format!("{what} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
     stream.write_all(format!("{head}{rest}").as_bytes()).expect("it reads");
     let mut text = String::new();
     stream.read_to_string(&mut text).expect("it answers");
@@ -220,6 +224,21 @@ fn what_was_answered_is_in_the_queue_though_the_service_is_killed_at_once() {
     let service = Service::start();
     service.post("{\"a\":1}\n\n[2]\r\n3").expect(200, "{\"entries\":3}");
     assert_eq!(service.kill(), ["{\"a\":1}", "[2]", "3"]);
+}
+
+#[test]
+fn its_metrics_tell_what_was_answered() {
+    let service = Service::start();
+    service.post("1\n2\n3").expect(200, "{\"entries\":3}");
+    let page = request(service.connect(), "GET /metrics", "\r\n");
+    assert_eq!(
+        (page.status, &*page.headers["content-type"]),
+        (200, "text/plain; version=0.0.4; charset=utf-8")
+    );
+    let flushed = page.body.lines().find(|line| line.starts_with("buffer_entries_flushed{"));
+    let flushed = flushed.unwrap_or_else(|| panic!("nothing is told: {}", page.body));
+    assert!(flushed.contains("queue=\"") && flushed.ends_with("} 3"), "{flushed}");
+    assert_eq!(service.kill(), ["1", "2", "3"]);
 }
 
 #[test]
