@@ -125,3 +125,13 @@ fn headings_become_anchors_as_links_name_them() {
         ["a-b", "c-d"].map(str::to_owned).into()
     );
 }
+
+#[test]
+fn metrics_that_are_named_exist() {
+    let known: BTreeSet<&str> =
+        buffer::buffer_driver::metrics::METRICS.iter().map(|metric| metric.name).collect();
+    let text = chapter("operating.md");
+    let named: Vec<&str> = code(&text).filter(|code| code.starts_with("buffer.")).collect();
+    assert!(named.len() > 10, "{named:?}");
+    assert!(named.iter().all(|name| known.contains(name)), "{named:?}");
+}

@@ -13,8 +13,8 @@ use buffer::buffer_core::{
     Condition, ListCursor, ListPage, Location, ReadOutcome, Rope, Version, WriteOutcome,
 };
 use buffer::{
-    Consumer, ConsumerConfig, MemoryStore, Producer, ProducerConfig, Store, StoreClient,
-    StoreErrorKind, StoreFailure, SystemClock,
+    Consumer, ConsumerConfig, Depth, InspectError, Inspector, InspectorConfig, MemoryStore,
+    Producer, ProducerConfig, Store, StoreClient, StoreErrorKind, StoreFailure, SystemClock,
 };
 use serde_json::{Map, Value};
 
@@ -259,32 +259,49 @@ async fn consume(store: Arc<Guarded>, gc_enabled: bool) -> Result<(), String> {
     consumer.close().await.map_err(|error| error.to_string())
 }
 
-/// What `status`, `verify` and `tail` send, and, on no queue at all, what tells them so.
-async fn inspect(store: Arc<Guarded>) -> Result<(), String> {
-    let told = |failure: StoreFailure| failure.kind.to_string();
-    if store.read(&MANIFEST.into(), None).await.map_err(told)? != ReadOutcome::Missing {
-        return Err("there is a queue".to_owned());
-    }
-    send(&producer_over(Arc::<MemoryStore>::clone(&store.bucket))).await?;
-    store.read(&MANIFEST.into(), None).await.map_err(told)?;
-    for object in store.list(&"ingest".into(), None).await.map_err(told)?.objects {
-        if object.location.as_str().ends_with(".batch") {
-            store.read(&object.location, None).await.map_err(told)?;
-        }
-    }
-    Ok(())
+fn inspector_over(store: Arc<dyn Store>, grace: Duration) -> Inspector {
+    let config = InspectorConfig { gc_grace_period: grace, ..InspectorConfig::default() };
+    Inspector::with_store(config, store, Arc::new(SystemClock)).expect("it is valid")
 }
 
-/// What `gc --delete` sends.
+/// An inspector is told that there is no queue, and then sees all of one.
+async fn inspect(store: Arc<Guarded>) -> Result<(), String> {
+    let bucket = Arc::clone(&store.bucket);
+    let inspector = inspector_over(store, Duration::from_secs(600));
+    match inspector.read().await {
+        Err(InspectError::NoQueue { .. }) => {}
+        other => return Err(format!("{other:?}")),
+    }
+    send(&producer_over(bucket)).await?;
+    let verified = inspector.verify(Depth::Decodes).await.map_err(|error| error.to_string())?;
+    verified.is_sound().then_some(()).ok_or_else(|| format!("{:?}", verified.problems))
+}
+
+/// What `gc --delete` does, on a queue with one batch that was dequeued.
 async fn collect(store: Arc<Guarded>) -> Result<(), String> {
-    let told = |failure: StoreFailure| failure.kind.to_string();
-    send(&producer_over(Arc::<MemoryStore>::clone(&store.bucket))).await?;
-    store.read(&MANIFEST.into(), None).await.map_err(told)?;
-    let listed = store.list(&"ingest".into(), None).await.map_err(told)?.objects;
-    let batches = listed.into_iter().map(|object| object.location);
-    let batches: Vec<Location> = batches.filter(|it| it.as_str().ends_with(".batch")).collect();
-    assert_eq!(batches.len(), 1);
-    store.delete(batches).await.into_iter().collect::<Result<_, _>>().map_err(told)
+    let bucket = Arc::clone(&store.bucket);
+    let grace = Duration::from_millis(40);
+    let producer = producer_over(Arc::<MemoryStore>::clone(&bucket));
+    send(&producer).await?;
+    let watched: Arc<dyn Store> = bucket;
+    let config = ConsumerConfig { gc_enabled: false, ..ConsumerConfig::default() };
+    let consumer =
+        Consumer::with_store(config, watched, Arc::new(SystemClock)).expect("it is valid");
+    consumer.initialize(Some(0)).await.map_err(|error| error.to_string())?;
+    consumer.close().await.map_err(|error| error.to_string())?;
+    tokio::time::sleep(grace * 2).await;
+    send(&producer).await?;
+
+    let inspector = inspector_over(store, grace);
+    let mut sweep = inspector.sweep();
+    let mut deleted = 0;
+    while let Some(page) = sweep.next_page().await.map_err(|error| error.to_string())? {
+        for (_, result) in sweep.delete(&page).await {
+            result.map_err(|error| error.to_string())?;
+            deleted += 1;
+        }
+    }
+    (deleted == 1).then_some(()).ok_or_else(|| format!("{deleted} were deleted"))
 }
 
 async fn run(role: &str, policy: Policy) -> (Result<(), String>, Vec<String>) {
