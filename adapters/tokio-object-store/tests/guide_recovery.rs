@@ -67,7 +67,9 @@ impl Errors {
                 let body: Vec<&str> = lines.by_ref().take_while(|line| *line != "}").collect();
                 let mut variants = variants(&body);
                 if KINDS.contains(&name) {
-                    variants.iter_mut().for_each(|(name, text)| *text = displayed(source, name));
+                    let shown = format!("impl fmt::Display for {name} ");
+                    let (_, shown) = source.split_once(&shown).expect("its kinds are displayed");
+                    variants.iter_mut().for_each(|(name, text)| *text = displayed(shown, name));
                 }
                 self.enums.insert(name.to_owned(), variants);
             }
@@ -109,7 +111,7 @@ fn literal(attribute: &str) -> String {
     pieces(&text.replace('\\', " "), '{').join("…")
 }
 
-/// What a `Display` in the same file says of a variant.
+/// What a `Display` that begins there says of a variant.
 fn displayed(source: &str, variant: &str) -> String {
     let arm = format!("Self::{variant} => \"");
     let (_, rest) = source.split_once(&arm).unwrap_or_else(|| panic!("{variant} is displayed"));
