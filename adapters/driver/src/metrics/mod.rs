@@ -1,4 +1,4 @@
-//! What producers and consumers tell of themselves as metrics, through the facade of the crate [`metrics`](::metrics).
+//! What producers and consumers tell of themselves as metrics, through the facade of the crate [`metrics`].
 //!
 //! Whoever installs a recorder gets them; without one they cost next to nothing. Install it before
 //! producers and consumers are made: each takes its metrics from the recorder that it finds then.
@@ -24,7 +24,7 @@
 //!
 //! # Spans
 //!
-//! The same work can be followed with the crate [`tracing`](::tracing): `submit` (at the level of traces), `flush` with
+//! The same work can be followed with the crate [`tracing`]: `submit` (at the level of traces), `flush` with
 //! `encode` and `upload` in it, `commit`, `read_manifest`, `take_over`, `fetch`, `decode`, `ack`, `dequeue`, and
 //! `collect` with `list` and `delete` in it, all of these at the level of debugging.
 
