@@ -39,6 +39,29 @@ fn two_threads_see_what_one_sees() {
     assert_eq!(one, two);
 }
 
+/// What is not tried, because it commutes with what is tried first, ends nowhere else. As long as time may pass in haste
+/// everything is tried; without any ticks it cannot pass all the same.
+#[test]
+fn steps_that_are_left_out_lead_nowhere_else() {
+    let alone = Limits { producers: 1, ticks: 0, ..NOTHING_WRONG };
+    let configurations = [
+        Limits { producers: 2, faults: 1, ..alone },
+        Limits { producers: 2, crashes: 1, ..alone },
+        Limits { producers: 2, take_overs: 1, ..alone },
+        Limits { take_overs: 1, faults: 1, ..alone },
+        Limits { take_overs: 1, crashes: 1, ..alone },
+    ];
+    for limits in configurations {
+        let [some, all] = [0, 1].map(|hurries| {
+            let limits = Limits { hurries, ..limits };
+            explore(limits, None, 1, Duration::from_secs(300))
+        });
+        assert!(some.complete && all.complete && some.found.is_none(), "{limits}");
+        assert!(some.transitions < all.transitions, "{limits}: nothing is left out");
+        assert_eq!((some.ended, some.depth), (all.ended, all.depth), "{limits}");
+    }
+}
+
 #[test]
 fn the_same_search_takes_the_same_steps() {
     let limits = Limits { producers: 1, crashes: 1, ticks: 3, ..NOTHING_WRONG };
