@@ -16,7 +16,9 @@
 use std::fmt;
 
 mod application;
+mod config;
 mod objects;
+mod request;
 mod search;
 mod world;
 

@@ -1,61 +1,22 @@
 //! One run: the machines, the store, and what is on its way between them.
 
-use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use buffer_core::format::Codec;
 use buffer_core::{
-    CallMark, Command, Condition, Consumer, ConsumerConfig, ConsumerEvent, Ended, Epoch, Instant,
-    ListCursor, ListPage, Location, Machine, Next, NextError, Now, Output, Producer,
-    ProducerConfig, ProducerEvent, ReadOutcome, Resume, Rope, Sequence, StoreError, StoreErrorKind,
-    StoreOperation, Submission, Ticket, UnixMillis, Version, WriteOutcome,
+    CallMark, Command, Consumer, ConsumerEvent, Ended, Epoch, Instant, Location, Machine, Next,
+    NextError, Now, Output, Producer, ProducerEvent, Resume, Sequence, StoreError, StoreErrorKind,
+    StoreOperation, Submission, UnixMillis, WriteOutcome,
 };
 use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::Limits;
 use super::application::{Application, Broken, By};
+use super::config::{consumer_config, producer_config};
 use super::objects::{Content, Objects, manifest_location};
-
-/// What a request does to the store.
-#[derive(Debug)]
-enum Effect {
-    Put { location: Location, payload: Rope },
-    Swap { condition: Condition, payload: Rope },
-    ReadManifest { unless: Option<Version> },
-    ReadBatch { location: Location },
-    List { after: Option<ListCursor> },
-    Delete { locations: Vec<Location> },
-}
-
-#[derive(Debug)]
-enum Slip {
-    Write(Ticket<Result<WriteOutcome, StoreError>>, StoreOperation, Location),
-    Read(Ticket<Result<ReadOutcome, StoreError>>, StoreOperation, Location),
-    List(Ticket<Result<ListPage, StoreError>>),
-    Delete(Ticket<Vec<Result<(), StoreError>>>, usize),
-}
-
-#[derive(Debug)]
-enum Answer {
-    Write(WriteOutcome),
-    Read(ReadOutcome),
-    List(ListPage),
-    Deleted,
-}
-
-/// A request that has not come to its end.
-struct Request {
-    actor: usize,
-    /// What it will do, until that is done.
-    effect: Option<Effect>,
-    /// Where its answer goes; nowhere when nobody waits for it any more.
-    slip: Option<Slip>,
-    answer: Option<Answer>,
-    /// What it is, by no name and no time.
-    digest: u64,
-}
+use super::request::{Answer, Effect, Request, Slip, digest_of_answer, digest_of_effect};
 
 enum Role {
     Producer(Box<Producer>),
@@ -111,28 +72,6 @@ pub(super) struct World {
 
 /// Wall-clock time when a run begins.
 const START: i64 = 1_700_000_000_000;
-
-fn producer_config() -> ProducerConfig {
-    ProducerConfig {
-        delivery_timeout: Duration::from_secs(4),
-        request_timeout: Duration::from_secs(2),
-        gc_grace_period: Duration::from_secs(10),
-        ..ProducerConfig::default()
-    }
-}
-
-fn consumer_config() -> ConsumerConfig {
-    ConsumerConfig {
-        dequeue_acks: 1,
-        poll_interval: Duration::from_secs(3),
-        poll_interval_max: Duration::from_secs(3),
-        gc_interval: Duration::from_secs(7),
-        gc_grace_period: Duration::from_secs(10),
-        request_timeout: Duration::from_secs(2),
-        retry_timeout: Duration::from_secs(4),
-        ..ConsumerConfig::default()
-    }
-}
 
 impl World {
     pub(super) fn new(limits: Limits) -> Result<Self, Broken> {
@@ -644,73 +583,4 @@ impl World {
             Some(number) => format!("consumer {number}"),
         }
     }
-}
-
-impl Request {
-    fn writes(&self) -> bool {
-        matches!(
-            self.effect,
-            Some(Effect::Put { .. } | Effect::Swap { .. } | Effect::Delete { .. })
-        )
-    }
-}
-
-impl fmt::Display for Request {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match (&self.effect, &self.slip) {
-            (Some(Effect::Put { .. }), _)
-            | (None, Some(Slip::Write(_, StoreOperation::PutBatch, _))) => "upload",
-            (Some(Effect::Swap { .. }), _) | (None, Some(Slip::Write(..))) => "swap",
-            (Some(Effect::ReadBatch { .. }), _)
-            | (None, Some(Slip::Read(_, StoreOperation::ReadBatch, _))) => "fetch",
-            (Some(Effect::ReadManifest { .. }), _) | (None, Some(Slip::Read(..))) => "reading",
-            (Some(Effect::List { .. }), _) | (None, Some(Slip::List(_))) => "listing",
-            (Some(Effect::Delete { .. }), _) | (None, Some(Slip::Delete(..))) => "deletion",
-            (None, None) => "request",
-        };
-        write!(f, "the {what} of actor {}", self.actor)
-    }
-}
-
-fn digest_of_effect(effect: &Effect, objects: &Objects) -> u64 {
-    let mut hasher = Xxh3::new();
-    std::mem::discriminant(effect).hash(&mut hasher);
-    match effect {
-        Effect::Put { payload, .. } => payload.concat().hash(&mut hasher),
-        Effect::Swap { condition, payload } => {
-            objects.digest_of_swap(condition, payload).hash(&mut hasher);
-        }
-        Effect::ReadManifest { unless } => {
-            objects.digest_of_version(unless.as_ref()).hash(&mut hasher);
-        }
-        Effect::ReadBatch { location } => objects.content(location).hash(&mut hasher),
-        Effect::List { .. } => {}
-        Effect::Delete { locations } => {
-            for location in locations {
-                objects.content(location).hash(&mut hasher);
-            }
-        }
-    }
-    hasher.finish()
-}
-
-fn digest_of_answer(request: u64, answer: &Answer, objects: &Objects) -> u64 {
-    let mut hasher = Xxh3::new();
-    (request, std::mem::discriminant(answer)).hash(&mut hasher);
-    match answer {
-        Answer::Write(WriteOutcome::Stored(_)) => 1.hash(&mut hasher),
-        Answer::Write(WriteOutcome::Conflict) => 2.hash(&mut hasher),
-        Answer::Read(ReadOutcome::Found(object)) => {
-            objects.digest_of_version(Some(&object.version)).hash(&mut hasher);
-        }
-        Answer::Read(ReadOutcome::NotModified) => 3.hash(&mut hasher),
-        Answer::Read(ReadOutcome::Missing) => 4.hash(&mut hasher),
-        Answer::List(page) => {
-            for object in &page.objects {
-                objects.content(&object.location).hash(&mut hasher);
-            }
-        }
-        Answer::Deleted => {}
-    }
-    hasher.finish()
 }
