@@ -17,7 +17,7 @@ pub trait Handle: Sized {
 
     /// Whether it makes the store's directory if there is none; one that only looks does not, and
     /// is given [`open_existing_store`](crate::open_existing_store).
-    const MAKES_STORE: bool = true;
+    const MAKES_STORE: bool;
 
     /// The store that a configuration names, and its options.
     fn place(config: &Self::Config) -> (&StoreLocation, &StoreOptions);
@@ -35,55 +35,31 @@ pub trait Handle: Sized {
     ) -> Result<Self, ConfigError>;
 }
 
-impl Handle for Producer {
-    type Config = ProducerConfig;
+macro_rules! handles {
+    ($($handle:ident from $config:ident, makes its store: $makes_store:literal;)*) => {$(
+        impl Handle for $handle {
+            type Config = $config;
 
-    fn place(config: &ProducerConfig) -> (&StoreLocation, &StoreOptions) {
-        (&config.store, &config.store_options)
-    }
+            const MAKES_STORE: bool = $makes_store;
 
-    fn over(
-        config: &ProducerConfig,
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
-        runtime: Arc<dyn Runtime>,
-    ) -> Result<Self, ConfigError> {
-        Self::with_store(config, store, clock, runtime)
-    }
+            fn place(config: &$config) -> (&StoreLocation, &StoreOptions) {
+                (&config.store, &config.store_options)
+            }
+
+            fn over(
+                config: &$config,
+                store: Arc<dyn Store>,
+                clock: Arc<dyn Clock>,
+                runtime: Arc<dyn Runtime>,
+            ) -> Result<Self, ConfigError> {
+                Self::with_store(config, store, clock, runtime)
+            }
+        }
+    )*};
 }
 
-impl Handle for Consumer {
-    type Config = ConsumerConfig;
-
-    fn place(config: &ConsumerConfig) -> (&StoreLocation, &StoreOptions) {
-        (&config.store, &config.store_options)
-    }
-
-    fn over(
-        config: &ConsumerConfig,
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
-        runtime: Arc<dyn Runtime>,
-    ) -> Result<Self, ConfigError> {
-        Self::with_store(config, store, clock, runtime)
-    }
-}
-
-impl Handle for Inspector {
-    type Config = InspectorConfig;
-
-    const MAKES_STORE: bool = false;
-
-    fn place(config: &InspectorConfig) -> (&StoreLocation, &StoreOptions) {
-        (&config.store, &config.store_options)
-    }
-
-    fn over(
-        config: &InspectorConfig,
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
-        runtime: Arc<dyn Runtime>,
-    ) -> Result<Self, ConfigError> {
-        Self::with_store(config, store, clock, runtime)
-    }
+handles! {
+    Producer from ProducerConfig, makes its store: true;
+    Consumer from ConsumerConfig, makes its store: true;
+    Inspector from InspectorConfig, makes its store: false;
 }

@@ -7,7 +7,7 @@ use crate::config::ConfigError;
 use crate::local::LocalDirectory;
 use crate::memory::MemoryStore;
 use crate::runtime::Runtime;
-use crate::store::Store;
+use crate::store::{Store, StoreFailure};
 use crate::store_url::{CloudStore, StoreLocation, StoreOptions, StorePlace, process_environment};
 
 /// Opens the store that a configuration names.
@@ -27,11 +27,8 @@ pub fn open_store(
     runtime: &Arc<dyn Runtime>,
     open_bucket: impl FnOnce(&CloudStore) -> Result<Arc<dyn Store>, ConfigError>,
 ) -> Result<Arc<dyn Store>, ConfigError> {
-    match StorePlace::resolve(location, options, &process_environment)? {
-        StorePlace::Directory(path) => open_directory(&path, runtime),
-        StorePlace::Memory(name) => Ok(MemoryStore::shared(&name)),
-        StorePlace::Cloud(cloud) => cloud.open(open_bucket),
-    }
+    let open_directory = |path: &Path| LocalDirectory::open(path, Arc::clone(runtime));
+    open(location, options, open_directory, open_bucket)
 }
 
 /// Opens the store that a configuration names as [`open_store`] does, but only to read and to delete: a directory
@@ -46,22 +43,23 @@ pub fn open_existing_store(
     runtime: &Arc<dyn Runtime>,
     open_bucket: impl FnOnce(&CloudStore) -> Result<Arc<dyn Store>, ConfigError>,
 ) -> Result<Arc<dyn Store>, ConfigError> {
-    match StorePlace::resolve(location, options, &process_environment)? {
-        StorePlace::Directory(path) => {
-            let opened = LocalDirectory::open_existing_to_delete(&path, Arc::clone(runtime));
-            match opened {
-                Ok(store) => Ok(Arc::new(store)),
-                Err(failure) => Err(ConfigError::cannot_open(path.display(), failure)),
-            }
-        }
-        StorePlace::Memory(name) => Ok(MemoryStore::shared(&name)),
-        StorePlace::Cloud(cloud) => cloud.open(open_bucket),
-    }
+    let open_directory =
+        |path: &Path| LocalDirectory::open_existing_to_delete(path, Arc::clone(runtime));
+    open(location, options, open_directory, open_bucket)
 }
 
-fn open_directory(path: &Path, runtime: &Arc<dyn Runtime>) -> Result<Arc<dyn Store>, ConfigError> {
-    match LocalDirectory::open(path, Arc::clone(runtime)) {
-        Ok(store) => Ok(Arc::new(store)),
-        Err(failure) => Err(ConfigError::cannot_open(path.display(), failure)),
+fn open(
+    location: &StoreLocation,
+    options: &StoreOptions,
+    open_directory: impl FnOnce(&Path) -> Result<LocalDirectory, StoreFailure>,
+    open_bucket: impl FnOnce(&CloudStore) -> Result<Arc<dyn Store>, ConfigError>,
+) -> Result<Arc<dyn Store>, ConfigError> {
+    match StorePlace::resolve(location, options, &process_environment)? {
+        StorePlace::Directory(path) => match open_directory(&path) {
+            Ok(store) => Ok(Arc::new(store)),
+            Err(failure) => Err(ConfigError::cannot_open(path.display(), failure)),
+        },
+        StorePlace::Memory(name) => Ok(MemoryStore::shared(&name)),
+        StorePlace::Cloud(cloud) => cloud.open(open_bucket),
     }
 }

@@ -20,6 +20,7 @@ use std::error::Error;
 use std::fmt::Display;
 use std::future::Future;
 use std::io;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,7 +67,17 @@ impl Default for Limits {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), AnyError> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), AnyError> {
     let mut arguments = std::env::args().skip(1);
     let queue = arguments.next().ok_or("give QUEUE, then perhaps ADDRESS")?;
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3000".to_owned());
@@ -86,7 +97,9 @@ pub(crate) async fn serve(
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &DURATION_BUCKETS)?
         .install_recorder()?;
     let producer = Producer::new(config, Arc::new(SystemClock))?;
-    let listener = TcpListener::bind(address).await?;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| format!("cannot listen on {address}: {error}"))?;
     println!("listening on {}", listener.local_addr()?);
 
     let drain = limits.drain;

@@ -7,11 +7,12 @@
 use std::error::Error;
 use std::io::Write;
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use buffer::{ConsumedBatch, Consumer, ConsumerConfig, InitializeError, SystemClock};
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 
 type AnyError = Box<dyn Error + Send + Sync>;
 
@@ -27,7 +28,17 @@ const SCHEMA: &str = "
 ";
 
 #[tokio::main]
-async fn main() -> Result<(), AnyError> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), AnyError> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let (queue, database, once) = match arguments[..] {
@@ -127,7 +138,8 @@ pub(crate) fn insert(database: &Connection, batch: &ConsumedBatch) -> Result<(),
 }
 
 fn show(path: &Path) -> Result<(), AnyError> {
-    let database = open(path)?;
+    // As it is: a slip in its path makes no other.
+    let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let mut select = database.prepare("SELECT id, entry FROM entries ORDER BY id")?;
     let mut rows = select.query([])?;
     let mut output = std::io::stdout().lock();

@@ -8,6 +8,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use console::{blocks, check};
 
@@ -59,4 +60,28 @@ fn the_readme_leads_from_nothing_to_entries_in_sqlite() {
         *line = line.replace("127.0.0.1:3000", &address);
     }
     check("README.md", block, programs.path()).unwrap_or_else(|wrong| panic!("{wrong}"));
+}
+
+/// Runs an example that fails; what it says.
+fn failure(name: &str, arguments: &[&str]) -> String {
+    let output = Command::new(examples().join(name)).args(arguments).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    String::from_utf8(output.stderr).expect("it is text")
+}
+
+#[test]
+fn a_database_that_is_not_there_is_not_made_to_be_shown() {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let database = directory.path().join("slip.db");
+    let said = failure("sqlite", &["show", database.to_str().expect("a plain name")]);
+    assert!(said.starts_with("error: unable to open database file"), "{said}");
+    assert!(!database.exists());
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    let said = failure("http_ingest", &["memory:x", &address]);
+    assert!(said.starts_with(&format!("error: cannot listen on {address}: ")), "{said}");
 }
