@@ -1,9 +1,8 @@
 //! The library as its users meet it.
 
-use std::io;
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use buffer::{
@@ -119,53 +118,6 @@ fn a_field_that_does_not_exist_is_refused_by_name() {
     assert!(error.contains("flush_size") && error.contains("flush_size_bytes"), "{error}");
     let error = serde_json::from_str::<ConsumerConfig>(r#"{ "prefetch": 1 }"#);
     assert!(error.expect_err("it is a misspelling").to_string().contains("prefetch_batches"));
-}
-
-/// What `tracing` wrote.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-#[tokio::test]
-async fn a_dropped_producer_warns_and_delivers_all_the_same() -> Result<(), Failed> {
-    let log = Log::default();
-    let written = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || written.clone()).finish();
-    let _logging = tracing::subscriber::set_default(subscriber);
-
-    // The interval is long: it is the drop that seals the batch.
-    let flush_interval = Duration::from_secs(60);
-    let config = ProducerConfig { flush_interval, ..producer_config("memory:dropped") };
-    let producer = Producer::new(config, clock())?;
-    let handle = producer.produce(vec!["kept".into()], Bytes::new()).await?;
-    assert_eq!(log.text(), "");
-    drop(producer);
-    assert!(log.text().contains("WARN"), "{}", log.text());
-    assert!(log.text().contains("dropped without `close`"), "{}", log.text());
-    handle.watcher.await_durable().await?;
-
-    let closed = Producer::new(producer_config("memory:dropped"), clock())?;
-    closed.close().await?;
-    let before = log.text();
-    drop(closed);
-    assert_eq!(log.text(), before, "a closed one is silent");
-    Ok(())
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
 //! What producers and consumers tell as metrics is what is seen from outside: by whoever called them, by
 //! the store, and by the oracles of random worlds.
 
-mod observer;
 mod recorder;
-mod spans;
+#[path = "../watched/mod.rs"]
+mod watched;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -11,17 +11,17 @@ use std::sync::{Arc, Mutex};
 use buffer_core::{Retries, StoreErrorKind};
 use buffer_driver::metrics::{METRICS, MetricKind};
 use buffer_driver::{
-    CompressionType, ConsumedBatch, ConsumerConfig, DeliveryError, DurabilityWatcher, Metadata,
-    Producer, ProducerConfig,
+    CompressionType, ConsumedBatch, DurabilityWatcher, Metadata, Producer, ProducerConfig,
 };
 use buffer_sim::scenarios::Scenario;
-use buffer_sim::scenarios::queue::{consumer_on, manifest, ms, one_by_one, producer_on, secs};
+use buffer_sim::scenarios::queue::{consumer_on, manifest, ms, one_by_one, secs};
 use buffer_sim::swarm::Token;
-use buffer_sim::{Kind, Latency, Process, Profile, Request, SimRuntime, SimStore, Verdict};
+use buffer_sim::{Kind, Latency, Process, Request, SimRuntime, Verdict};
 use bytes::Bytes;
 
-use observer::{Observer, Seen};
 use recorder::{Recorded, Way};
+use watched::observer::Seen;
+use watched::{World, give_up_in, reading_config, writing_config};
 
 const PRODUCER: (&str, &str) = ("role", "producer");
 const CONSUMER: (&str, &str) = ("role", "consumer");
@@ -47,29 +47,6 @@ fn batches(calls: &[Call]) -> Vec<&Call> {
 /// How much was tried again, by role and operation.
 type Retried = BTreeMap<(&'static str, &'static str), u64>;
 
-/// A world with one queue, everybody's way to its store watched.
-struct World {
-    runtime: SimRuntime,
-    store: SimStore,
-    writing: Observer,
-    reading: Observer,
-}
-
-impl World {
-    fn new(seed: u64) -> Self {
-        let runtime = SimRuntime::new(seed);
-        let store = SimStore::new(&runtime, Profile::S3);
-        store.set_latency(Latency::fixed(ms(20)));
-        let (writing, reading) = (Observer::new(&store), Observer::new(&store));
-        Self { runtime, store, writing, reading }
-    }
-
-    fn producer(&self, config: &ProducerConfig) -> Producer {
-        let process = self.runtime.process("producer");
-        producer_on(Arc::new(self.writing.clone()), &process, config)
-    }
-}
-
 /// A third of all requests fails, is not answered, or is answered wrongly.
 fn trouble(random: &mut buffer_sim::Random, request: &Request) -> Verdict {
     if random.u8(..3) != 0 {
@@ -87,27 +64,6 @@ fn trouble(random: &mut buffer_sim::Random, request: &Request) -> Verdict {
         (Kind::Put | Kind::Swap | Kind::ReadManifest | Kind::ReadBatch | Kind::List, _) => {
             Verdict::Throttle
         }
-    }
-}
-
-fn writing_config(compression: CompressionType) -> ProducerConfig {
-    ProducerConfig {
-        max_buffered_inputs: 4,
-        batch_compression: compression,
-        request_timeout: secs(1),
-        delivery_timeout: secs(60),
-        gc_grace_period: secs(150),
-        ..ProducerConfig::default()
-    }
-}
-
-fn reading_config() -> ConsumerConfig {
-    ConsumerConfig {
-        dequeue_acks: 5,
-        request_timeout: secs(1),
-        gc_interval: secs(20),
-        gc_grace_period: secs(150),
-        ..ConsumerConfig::default()
     }
 }
 
@@ -369,21 +325,6 @@ fn check_retries(
     let all = recorded.counter("buffer.request_retries", &[role, ("operation", operation)]);
     assert_eq!(all, failed, "{role:?} {operation}");
     failed
-}
-
-/// Submits an entry whose batch is given up; gives what its caller was told.
-fn give_up_in(world: &World, config: &ProducerConfig, verdict: Verdict) -> DeliveryError {
-    let _rule = world.store.fault(move |request| match request.kind() {
-        Kind::Swap => verdict,
-        Kind::Put | Kind::ReadManifest | Kind::ReadBatch | Kind::List | Kind::Delete => {
-            Verdict::Pass
-        }
-    });
-    let producer = world.producer(config);
-    world.runtime.block_on(async {
-        let handle = producer.produce(vec!["x".into()], Bytes::new()).await.expect("taken");
-        handle.watcher.await_durable().await.expect_err("no swap gets through")
-    })
 }
 
 /// The same where it is recorded; says whether the outcome is unknown, and how many batches are in flight after it.

@@ -1,9 +1,16 @@
-//! The same work as spans.
+//! The work of producers and consumers as spans.
+//!
+//! Every test here follows spans, and no test that does not may be in this file: `tracing` asks once for
+//! each place in the code whether anybody follows it, and may ask the thread that comes there first.
+
+mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
+use buffer_core::StoreErrorKind;
+use buffer_driver::CompressionType;
 use buffer_driver::metrics::queue_name;
 use buffer_sim::scenarios::queue::{consumer_on, one_by_one, produce, secs};
 use buffer_sim::{Kind, Verdict};
@@ -11,7 +18,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-use super::{CompressionType, StoreErrorKind, World, give_up_in, reading_config, writing_config};
+use watched::{World, give_up_in, reading_config, writing_config};
 
 /// One span: what it was about, and what was said within it.
 #[derive(Clone, Debug, Default)]
