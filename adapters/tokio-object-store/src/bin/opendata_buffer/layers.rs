@@ -72,7 +72,7 @@ impl Layers {
             self.check(arg)?;
         }
         let command = self.below_all(command);
-        let show = show.into_iter().map(|arg| self.below_one(arg.required(false), true));
+        let show = show.into_iter().map(|arg| self.below_one(arg.required(false)));
         Ok(command.mut_subcommand("config", |config| {
             config.mut_subcommand("show", |command| command.args(show))
         }))
@@ -82,15 +82,17 @@ impl Layers {
         if WITHOUT_SETTINGS.contains(&command.get_name()) {
             return command;
         }
-        // Where more follows, nothing could tell a queue that is left out.
-        let may_lack_queue = command.get_positionals().count() == 1;
-        let command = command.mut_args(|arg| self.below_one(arg, may_lack_queue));
+        // Where more follows the queue, what is given alone is not the queue.
+        let names: Vec<_> = command.get_positionals().map(|arg| arg.get_id().as_str()).collect();
+        let is_followed = names.len() > 1 && names[0] == QUEUE;
+        let command = command.allow_missing_positional(is_followed);
+        let command = command.mut_args(|arg| self.below_one(arg));
         command.mut_subcommands(|command| self.below_all(command))
     }
 
-    fn below_one(&self, arg: Arg, may_lack_queue: bool) -> Arg {
+    fn below_one(&self, arg: Arg) -> Arg {
         let id = arg.get_id().to_string();
-        let Some(name) = name_of(&id).filter(|_| id != QUEUE || may_lack_queue) else {
+        let Some(name) = name_of(&id) else {
             return arg;
         };
         let arg = arg.env(variable(name)).hide_env_values(true);

@@ -33,7 +33,7 @@ pub(crate) struct Options {
     #[arg(short, long, conflicts_with = "check")]
     watch: bool,
     /// How often --watch looks
-    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration, requires = "watch")]
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = some_time, requires = "watch")]
     interval: Duration,
     #[command(flatten)]
     check: Check,
@@ -64,6 +64,14 @@ enum Format {
     Json,
     /// What Prometheus reads
     Prometheus,
+}
+
+/// A duration that leaves the store time between two requests.
+fn some_time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("give more than no time, such as 2s".to_owned()),
+        parsed => parsed.map_err(|error| error.to_string()),
+    }
 }
 
 pub(crate) async fn run(options: &Options, stop: Interrupt) -> Outcome {
