@@ -40,6 +40,36 @@ struct Passed {
 }
 
 /// What a flush waits for.
+///
+/// ```
+/// # use buffer_core::{format::*, *};
+/// # let now = Now::default();
+/// # let location = |n| Location::from(format!("ingest/01JZ5V7E4D8Q3T6X9B2M5N8R1{n}.batch"));
+/// # let locations = ["A", "B", "C"].map(location);
+/// # let entries = locations.each_ref().map(|location| NewEntry { location, metadata: &[] });
+/// # let bytes = Manifest::absent().append(&entries)?.to_rope().concat().into();
+/// # let found = Object { bytes, version: Version::from_e_tag("1"), last_modified: None };
+/// # let stored = |tag: &str| Ok(WriteOutcome::Stored(Version::from_e_tag(tag)));
+/// # let mut consumer = Consumer::new(ConsumerConfig::default(), 42)?;
+/// # consumer.initialize(now, Resume::default())?;
+/// # let Output::Command(Command::ReadManifest(read)) = consumer.poll() else { unreachable!() };
+/// # consumer.handle_completion(now, read.ticket.complete(Ok(ReadOutcome::Found(found))));
+/// # let Output::Command(Command::CasManifest(swap)) = consumer.poll() else { unreachable!() };
+/// # consumer.handle_completion(now, swap.ticket.complete(stored("2")));
+/// # while let Output::Event(_) = consumer.poll() {}
+/// // Three batches are handed out, and the caller is done with them.
+/// assert!(matches!(consumer.next_descriptors(now, consumer.mark(), 3)?, Next::Ready(_)));
+/// consumer.ack(now, Sequence(0))?;
+/// consumer.ack_through(now, Sequence(2))?;
+///
+/// let mark = consumer.flush(now);
+/// assert!(!consumer.flushed(mark)?);
+/// let Output::Command(Command::CasManifest(swap)) = consumer.poll() else { unreachable!() };
+/// consumer.handle_completion(now, swap.ticket.complete(stored("3")));
+/// assert!(consumer.flushed(mark)?);
+/// assert_eq!(consumer.listed(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct FlushMark {
     target: Sequence,

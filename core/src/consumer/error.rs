@@ -6,6 +6,29 @@ use crate::store::StoreError;
 use crate::types::{Epoch, Location, Sequence};
 
 /// Why a consumer does nothing any more. It stays so.
+///
+/// ```
+/// # use buffer_core::{format::*, *};
+/// use buffer_core::Ended;
+///
+/// # let now = Now::default();
+/// # let mut consumer = Consumer::new(ConsumerConfig::default(), 42)?;
+/// # consumer.initialize(now, Resume::default())?;
+/// # let Output::Command(Command::ReadManifest(read)) = consumer.poll() else { unreachable!() };
+/// # consumer.handle_completion(now, read.ticket.complete(Ok(ReadOutcome::Missing)));
+/// # let Output::Command(Command::CasManifest(swap)) = consumer.poll() else { unreachable!() };
+/// # let version = Version::from_e_tag("1");
+/// # consumer.handle_completion(now, swap.ticket.complete(Ok(WriteOutcome::Stored(version))));
+/// # while let Output::Event(_) = consumer.poll() {}
+/// // A consumer that has taken over looks for a batch, and finds that another one has taken over since.
+/// consumer.next(now, consumer.mark(), false)?;
+/// let Output::Command(Command::ReadManifest(read)) = consumer.poll() else { unreachable!() };
+/// let bytes = Manifest::absent().with_epoch(Epoch(2)).to_rope().concat().into();
+/// let object = Object { bytes, version: Version::from_e_tag("2"), last_modified: None };
+/// consumer.handle_completion(now, read.ticket.complete(Ok(ReadOutcome::Found(object))));
+/// assert_eq!(consumer.ended(), Some(&Ended::Fenced { epoch: Epoch(1), by: Epoch(2) }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Ended {
@@ -29,6 +52,27 @@ pub enum Ended {
 }
 
 /// Why a consumer could not take over.
+///
+/// ```
+/// use buffer_core::{
+///     Command, Consumer, ConsumerConfig, ConsumerEvent, Machine, Now, Output, ReadOutcome, Resume,
+///     Sequence,
+/// };
+///
+/// let now = Now::default();
+/// let mut consumer = Consumer::new(ConsumerConfig::default(), 42)?;
+/// consumer.initialize(now, Resume::after(Some(Sequence(7))))?;
+/// let Output::Command(Command::ReadManifest(read)) = consumer.poll() else { unreachable!() };
+/// // There is no queue at this path, and so none that could have got to sequence 7.
+/// consumer.handle_completion(now, read.ticket.complete(Ok(ReadOutcome::Missing)));
+/// let Output::Event(ConsumerEvent::InitializeFailed(error)) = consumer.poll() else { unreachable!() };
+/// assert_eq!(
+///     error.to_string(),
+///     "the queue at ingest/manifest has only got to sequence 0, but 7 is said to be consumed: \
+///      is the path right? If the queue was recreated, accept that by `accept_reset`"
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InitializeError {
@@ -73,6 +117,35 @@ pub enum InitializeError {
 }
 
 /// Why there is no next batch.
+///
+/// ```
+/// # use buffer_core::{format::*, *};
+/// use buffer_core::NextError;
+///
+/// # let now = Now::default();
+/// # let mut consumer = Consumer::new(ConsumerConfig::default(), 42)?;
+/// # consumer.initialize(now, Resume::default())?;
+/// # let Output::Command(Command::ReadManifest(read)) = consumer.poll() else { unreachable!() };
+/// # consumer.handle_completion(now, read.ticket.complete(Ok(ReadOutcome::Missing)));
+/// # let Output::Command(Command::CasManifest(swap)) = consumer.poll() else { unreachable!() };
+/// # let version = Version::from_e_tag("1");
+/// # consumer.handle_completion(now, swap.ticket.complete(Ok(WriteOutcome::Stored(version))));
+/// # while let Output::Event(_) = consumer.poll() {}
+/// // A consumer has taken over, and then somebody took away its permission to read.
+/// let since = consumer.mark();
+/// consumer.next(now, since, false)?;
+/// let Output::Command(Command::ReadManifest(read)) = consumer.poll() else { unreachable!() };
+/// let (kind, operation) = (StoreErrorKind::Denied, StoreOperation::ReadManifest);
+/// let denied = StoreError::new(kind, operation, read.location);
+/// consumer.handle_completion(now, read.ticket.complete(Err(denied)));
+/// match consumer.next(now, since, false) {
+///     Err(NextError::ManifestUnreadable(fault)) => {
+///         assert_eq!(fault.to_string(), "reading manifest ingest/manifest: the store denied access");
+///     }
+///     Ok(_) | Err(_) => unreachable!(),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NextError {
@@ -112,6 +185,16 @@ pub enum NextError {
 }
 
 /// Why an acknowledgement was not taken. Nothing has changed.
+///
+/// ```
+/// use buffer_core::{AckError, AckRefusal, Consumer, ConsumerConfig, Now, Sequence};
+///
+/// let mut consumer = Consumer::new(ConsumerConfig::default(), 42)?;
+/// let refusal = AckRefusal::NotHandedOut { sequence: Sequence(3) };
+/// assert_eq!(consumer.ack(Now::default(), Sequence(3)), Err(AckError::Refused(refusal)));
+/// assert_eq!(refusal.to_string(), "batch 3 was not handed out by this consumer");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AckRefusal {
@@ -140,6 +223,18 @@ pub enum AckRefusal {
 }
 
 /// Why an acknowledgement was not taken.
+///
+/// ```
+/// use buffer_core::{AckError, Consumer, ConsumerConfig, Ended, Now, Sequence};
+///
+/// let mut consumer = Consumer::new(ConsumerConfig::default(), 42)?;
+/// let refused = consumer.ack_through(Now::default(), Sequence(3));
+/// assert!(matches!(refused, Err(AckError::Refused(_))), "the caller is mistaken");
+/// consumer.close(Now::default());
+/// let ended = consumer.ack_through(Now::default(), Sequence(3));
+/// assert_eq!(ended, Err(AckError::Ended(Ended::Closed)), "the consumer takes no more");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AckError {
@@ -152,6 +247,17 @@ pub enum AckError {
 }
 
 /// Why acknowledged batches could not be dequeued. They stay acknowledged, and it is tried again.
+///
+/// ```
+/// use buffer_core::{Consumer, ConsumerConfig, FlushError, Now, Resume};
+///
+/// let mut consumer = Consumer::new(ConsumerConfig::default(), 42)?;
+/// let mark = consumer.flush(Now::default());
+/// assert!(consumer.flushed(mark)?, "nothing was acknowledged, and so nothing is to be dequeued");
+/// consumer.initialize(Now::default(), Resume::default())?;
+/// assert!(matches!(consumer.flushed(mark), Err(FlushError::Reinitialized)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FlushError {
@@ -167,6 +273,32 @@ pub enum FlushError {
 }
 
 /// Why a batch was not skipped.
+///
+/// ```
+/// # use buffer_core::{format::*, *};
+/// use buffer_core::{Sequence, SkipError};
+///
+/// # let now = Now::default();
+/// # let location = Location::from("ingest/01JZ5V7E4D8Q3T6X9B2M5N8R1S.batch");
+/// # let listed = Manifest::absent().append(&[NewEntry { location: &location, metadata: &[] }])?;
+/// # let (bytes, version) = (listed.to_rope().concat().into(), Version::from_e_tag("1"));
+/// # let found = Object { bytes, version: version.clone(), last_modified: None };
+/// # let mut consumer = Consumer::new(ConsumerConfig::default(), 42)?;
+/// # consumer.initialize(now, Resume::default())?;
+/// # let Output::Command(Command::ReadManifest(read)) = consumer.poll() else { unreachable!() };
+/// # consumer.handle_completion(now, read.ticket.complete(Ok(ReadOutcome::Found(found))));
+/// # let Output::Command(Command::CasManifest(swap)) = consumer.poll() else { unreachable!() };
+/// # consumer.handle_completion(now, swap.ticket.complete(Ok(WriteOutcome::Stored(version))));
+/// # while let Output::Event(_) = consumer.poll() {}
+/// // The consumer has taken over a queue that lists one batch, which cannot be read, say.
+/// let refused = consumer.skip(now, Sequence(5));
+/// let next = Some(Sequence(0));
+/// assert_eq!(refused, Err(SkipError::NotNext { sequence: Sequence(5), next }), "a mistake");
+/// consumer.skip(now, Sequence(0))?;
+/// assert!(consumer.is_empty());
+/// assert_eq!(consumer.listed(), 1, "it is dequeued along with what comes after it");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SkipError {
@@ -184,6 +316,21 @@ pub enum SkipError {
 }
 
 /// Why a cycle of the collector ended before it was through. Nothing is lost by it: the next one tries again.
+///
+/// ```
+/// use std::time::Duration;
+/// use buffer_core::format::Manifest;
+/// use buffer_core::{CollectError, Gate, Location, UnixMillis};
+///
+/// let (prefix, grace) = (Location::from("ingest"), Duration::from_secs(600));
+/// let now = UnixMillis(1_700_000_000_000);
+/// let refused = Gate::of_reading(&prefix, grace, &Manifest::absent(), Some(now), now);
+/// let Err(error @ CollectError::NeverUsed) = refused else { unreachable!() };
+/// assert_eq!(
+///     error.to_string(),
+///     "nothing was ever listed in this queue, so that nothing is known to be its own"
+/// );
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CollectError {

@@ -44,6 +44,19 @@ use crate::time::{Instant, Now};
 use crate::types::{Epoch, Location, Sequence};
 
 /// Where a consumer takes up a queue.
+///
+/// ```
+/// use buffer_core::{Consumer, ConsumerConfig, Now, Resume, Sequence};
+///
+/// // What the database says; `None` where it has stored nothing yet.
+/// let resume = Resume::after(Some(Sequence(41)));
+/// assert!(!resume.accept_gap && !resume.accept_reset, "a queue that does not fit is refused");
+/// // The database is an old backup's, and what is gone since then is known to be lost.
+/// let restored = Resume { accept_gap: true, ..resume };
+/// let mut consumer = Consumer::new(ConsumerConfig::default(), 42)?;
+/// consumer.initialize(Now::default(), restored)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Resume {
     /// The last sequence that the caller has consumed: it and all before it count as acknowledged.
@@ -64,6 +77,30 @@ impl Resume {
 }
 
 /// One line of the manifest that is there to be fetched.
+///
+/// ```
+/// # use buffer_core::{format::*, *};
+/// # let now = Now::default();
+/// # let location = Location::from("ingest/01JZ5V7E4D8Q3T6X9B2M5N8R1S.batch");
+/// # let listed = Manifest::absent().append(&[NewEntry { location: &location, metadata: &[] }])?;
+/// # let (bytes, version) = (listed.to_rope().concat().into(), Version::from_e_tag("1"));
+/// # let found = Object { bytes, version: version.clone(), last_modified: None };
+/// # let mut consumer = Consumer::new(ConsumerConfig::default(), 42)?;
+/// # consumer.initialize(now, Resume::default())?;
+/// # let Output::Command(Command::ReadManifest(read)) = consumer.poll() else { unreachable!() };
+/// # consumer.handle_completion(now, read.ticket.complete(Ok(ReadOutcome::Found(found))));
+/// # let Output::Command(Command::CasManifest(swap)) = consumer.poll() else { unreachable!() };
+/// # consumer.handle_completion(now, swap.ticket.complete(Ok(WriteOutcome::Stored(version))));
+/// # while let Output::Event(_) = consumer.poll() {}
+/// // The consumer has taken over a queue that lists one batch.
+/// let descriptors = match consumer.next_descriptors(now, consumer.mark(), 10)? {
+///     Next::Ready(descriptors) => descriptors,
+///     Next::Empty | Next::Pending => unreachable!(),
+/// };
+/// assert_eq!((descriptors[0].sequence, &descriptors[0].location), (Sequence(0), &location));
+/// assert!(consumer.is_empty(), "it is handed out: its caller fetches it and acknowledges it");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchDescriptor {
     /// Its place in the queue.
@@ -75,6 +112,36 @@ pub struct BatchDescriptor {
 }
 
 /// A batch, as it is handed out.
+///
+/// ```
+/// # use buffer_core::{format::*, *};
+/// # let now = Now::default();
+/// # let location = Location::from("ingest/01JZ5V7E4D8Q3T6X9B2M5N8R1S.batch");
+/// # let listed = Manifest::absent().append(&[NewEntry { location: &location, metadata: &[] }])?;
+/// # let (bytes, version) = (listed.to_rope().concat().into(), Version::from_e_tag("1"));
+/// # let found = Object { bytes, version: version.clone(), last_modified: None };
+/// # let mut consumer = Consumer::new(ConsumerConfig::default(), 42)?;
+/// # consumer.initialize(now, Resume::default())?;
+/// # let Output::Command(Command::ReadManifest(read)) = consumer.poll() else { unreachable!() };
+/// # consumer.handle_completion(now, read.ticket.complete(Ok(ReadOutcome::Found(found))));
+/// # let Output::Command(Command::CasManifest(swap)) = consumer.poll() else { unreachable!() };
+/// # consumer.handle_completion(now, swap.ticket.complete(Ok(WriteOutcome::Stored(version))));
+/// # while let Output::Event(_) = consumer.poll() {}
+/// let since = consumer.mark();
+/// // The consumer has taken over a queue that lists one batch, and fetches it now.
+/// assert!(matches!(consumer.next(now, since, true)?, Next::Pending));
+/// # let Output::Command(Command::ReadBatch(read)) = consumer.poll() else { unreachable!() };
+/// # let bytes = encode_batch(["one".into(), "two".into()].iter(), Compression::None)?.concat().into();
+/// # let object = Object { bytes, version: Version::from_e_tag("7"), last_modified: None };
+/// # consumer.handle_completion(now, read.ticket.complete(Ok(ReadOutcome::Found(object))));
+/// # let Output::Command(Command::Decode(decode)) = consumer.poll() else { unreachable!() };
+/// # consumer.handle_completion(now, decode.run(&mut Codec::new()));
+/// // The host has read and decoded it.
+/// let Next::Ready(batch) = consumer.next(now, since, true)? else { unreachable!() };
+/// let ConsumedBatch { descriptor, entries } = batch;
+/// assert_eq!((descriptor.sequence, entries), (Sequence(0), vec!["one".into(), "two".into()]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumedBatch {
     /// Which one it is, and what was attached.
@@ -84,6 +151,27 @@ pub struct ConsumedBatch {
 }
 
 /// What a consumer tells its host.
+///
+/// ```
+/// # use buffer_core::{format::*, *};
+/// use buffer_core::{ConsumerEvent, Epoch};
+///
+/// # let now = Now::default();
+/// # let mut consumer = Consumer::new(ConsumerConfig::default(), 42)?;
+/// # consumer.initialize(now, Resume::default())?;
+/// # let Output::Command(Command::ReadManifest(read)) = consumer.poll() else { unreachable!() };
+/// # consumer.handle_completion(now, read.ticket.complete(Ok(ReadOutcome::Missing)));
+/// # let Output::Command(Command::CasManifest(swap)) = consumer.poll() else { unreachable!() };
+/// # let version = Version::from_e_tag("1");
+/// # consumer.handle_completion(now, swap.ticket.complete(Ok(WriteOutcome::Stored(version))));
+/// // The swap that takes over is answered.
+/// let Output::Event(event) = consumer.poll() else { unreachable!() };
+/// let ConsumerEvent::Initialized { epoch, previous } = event else { unreachable!() };
+/// assert_eq!((epoch, previous), (Epoch(1), Epoch(0)), "nobody was here before");
+/// // Whoever has asked for a batch and was told "pending" asks again.
+/// assert!(matches!(consumer.poll(), Output::Event(ConsumerEvent::Changed)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub enum ConsumerEvent {
     /// [`Consumer::initialize`] succeeded.
@@ -123,6 +211,28 @@ pub enum ConsumerEvent {
 }
 
 /// Whether there is something to hand out.
+///
+/// ```
+/// # use buffer_core::{format::*, *};
+/// use buffer_core::Next;
+///
+/// # let now = Now::default();
+/// # let mut consumer = Consumer::new(ConsumerConfig::default(), 42)?;
+/// # consumer.initialize(now, Resume::default())?;
+/// # let Output::Command(Command::ReadManifest(read)) = consumer.poll() else { unreachable!() };
+/// # consumer.handle_completion(now, read.ticket.complete(Ok(ReadOutcome::Missing)));
+/// # let Output::Command(Command::CasManifest(swap)) = consumer.poll() else { unreachable!() };
+/// # let version = Version::from_e_tag("1");
+/// # consumer.handle_completion(now, swap.ticket.complete(Ok(WriteOutcome::Stored(version))));
+/// # while let Output::Event(_) = consumer.poll() {}
+/// // The consumer has taken over a queue without batches.
+/// let since = consumer.mark();
+/// assert!(matches!(consumer.next(now, since, false)?, Next::Pending), "there may be one by now");
+/// let Output::Command(Command::ReadManifest(read)) = consumer.poll() else { unreachable!() };
+/// consumer.handle_completion(now, read.ticket.complete(Ok(ReadOutcome::NotModified)));
+/// assert!(matches!(consumer.next(now, since, false)?, Next::Empty), "that read began after the mark");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub enum Next<T> {
     /// Here it is.
@@ -134,10 +244,37 @@ pub enum Next<T> {
 }
 
 /// The state of things when a call began: what an answer must be newer than.
+///
+/// ```
+/// # use buffer_core::{Consumer, ConsumerConfig, Now, Resume};
+/// # let mut consumer = Consumer::new(ConsumerConfig::default(), 42)?;
+/// let before = consumer.mark();
+/// consumer.initialize(Now::default(), Resume::default())?;
+/// // A reading has begun. It answers a call with the first mark; one with the second wants another.
+/// assert_ne!(consumer.mark(), before);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallMark(u64);
 
 /// What a consumer has done since it was made.
+///
+/// ```
+/// # use buffer_core::{format::*, *};
+/// use buffer_core::ConsumerStats;
+///
+/// # let now = Now::default();
+/// # let mut consumer = Consumer::new(ConsumerConfig::default(), 42)?;
+/// # consumer.initialize(now, Resume::default())?;
+/// # let Output::Command(Command::ReadManifest(read)) = consumer.poll() else { unreachable!() };
+/// # consumer.handle_completion(now, read.ticket.complete(Ok(ReadOutcome::Missing)));
+/// # let Output::Command(Command::CasManifest(swap)) = consumer.poll() else { unreachable!() };
+/// // Another consumer takes over at the same time, and is faster.
+/// consumer.handle_completion(now, swap.ticket.complete(Ok(WriteOutcome::Conflict)));
+/// let expected = ConsumerStats { swaps: 1, conflicts: 1, ..ConsumerStats::default() };
+/// assert_eq!(consumer.stats(), expected);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConsumerStats {
     /// Batches handed out, descriptors included.
@@ -167,11 +304,34 @@ pub struct ConsumerStats {
 /// The consumer's state machine.
 ///
 /// ```
-/// use buffer_core::{Consumer, ConsumerConfig, Machine, Now, Output, Command, Resume};
+/// use buffer_core::format::{Manifest, NewEntry};
+/// use buffer_core::{
+///     Command, Consumer, ConsumerConfig, Ended, Epoch, Location, Machine, Now, Object, Output,
+///     ReadOutcome, Resume, Version, WriteOutcome,
+/// };
 ///
+/// let now = Now::default();
 /// let mut consumer = Consumer::new(ConsumerConfig::default(), 42)?;
-/// consumer.initialize(Now::default(), Resume::default())?;
-/// assert!(matches!(consumer.poll(), Output::Command(Command::ReadManifest(_))));
+/// consumer.initialize(now, Resume::default())?;
+/// let Output::Command(Command::ReadManifest(read)) = consumer.poll() else { unreachable!() };
+/// // The store has a manifest that lists one batch, and that no consumer has seen yet.
+/// let location = Location::from("ingest/01JZ5V7E4D8Q3T6X9B2M5N8R1S.batch");
+/// let listed = Manifest::absent().append(&[NewEntry { location: &location, metadata: &[] }])?;
+/// let (bytes, version) = (listed.to_rope().concat().into(), Version::from_e_tag("1"));
+/// let found = ReadOutcome::Found(Object { bytes, version, last_modified: None });
+/// consumer.handle_completion(now, read.ticket.complete(Ok(found)));
+/// assert_eq!(consumer.epoch(), None, "it has not taken over before the epoch is raised");
+///
+/// let Output::Command(Command::CasManifest(swap)) = consumer.poll() else { unreachable!() };
+/// let stored = WriteOutcome::Stored(Version::from_e_tag("2"));
+/// consumer.handle_completion(now, swap.ticket.complete(Ok(stored)));
+/// assert_eq!(consumer.epoch(), Some(Epoch(1)));
+/// assert_eq!((consumer.len(), consumer.is_empty(), consumer.listed()), (1, false, 1));
+/// assert_eq!(consumer.remembered_names(), 1);
+/// assert!(!consumer.is_collecting());
+///
+/// consumer.close(now);
+/// assert_eq!(consumer.ended(), Some(&Ended::Closed), "nothing was acknowledged");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]

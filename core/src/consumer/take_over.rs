@@ -17,6 +17,23 @@ impl Consumer {
     /// # Errors
     ///
     /// [`Ended`] when this consumer ended before.
+    ///
+    /// ```
+    /// # use buffer_core::{Command, Consumer, ConsumerConfig, Machine, Now, Output, Resume};
+    /// # use buffer_core::{StoreError, StoreErrorKind, StoreOperation};
+    /// # let now = Now::default();
+    /// # let mut consumer = Consumer::new(ConsumerConfig::default(), 42)?;
+    /// consumer.initialize(now, Resume::default())?;
+    /// let Output::Command(Command::ReadManifest(read)) = consumer.poll() else { unreachable!() };
+    /// // What the store cannot do for now is tried again.
+    /// let (kind, operation) = (StoreErrorKind::Throttled, StoreOperation::ReadManifest);
+    /// let error = StoreError::new(kind, operation, read.location);
+    /// consumer.handle_completion(now, read.ticket.complete(Err(error)));
+    /// assert_eq!(consumer.retry_count(), 1);
+    /// let found = consumer.retries().iter().find(|(of, _)| *of == operation);
+    /// assert_eq!(found.map(|(_, retries)| retries.throttled), Some(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn initialize(&mut self, now: Now, resume: Resume) -> Result<(), Ended> {
         if let Some(ended) = self.ended() {
             return Err(ended.clone());

@@ -81,6 +81,29 @@ pub struct Gate {
 }
 
 /// What becomes of an object of a listing.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use buffer_core::format::{Manifest, NewEntry};
+/// # use buffer_core::{Gate, KeepReason, ListedObject, Location, UnixMillis, Verdict};
+/// # let (prefix, grace) = (Location::from("ingest"), Duration::from_secs(600));
+/// # let location = Location::from("ingest/01JZ5V7E4D8Q3T6X9B2M5N8R1S.batch");
+/// # let manifest = Manifest::absent().append(&[NewEntry { location: &location, metadata: &[] }])?;
+/// # let now = UnixMillis(1_700_000_000_000);
+/// // By a manifest that was written just now, and lists one batch.
+/// let gate = Gate::of_reading(&prefix, grace, &manifest, Some(now), now)?;
+/// let judge = |location: &str, millis_ago: i64| {
+///     let last_modified = Some(UnixMillis(now.0 - millis_ago));
+///     gate.judge(&ListedObject { location: location.into(), last_modified, bytes: None }, now)
+/// };
+/// let orphan = "ingest/01ARZ3NDEKTSV4RRFFQ69G5FAV.batch";
+/// assert_eq!(judge(orphan, 600_001), Verdict::Delete, "older than the grace period");
+/// assert_eq!(judge(orphan, 600_000), Verdict::Keep(KeepReason::Young));
+/// assert_eq!(judge(location.as_str(), 600_001), Verdict::Keep(KeepReason::Listed));
+/// // A batch that was written minutes after the manifest that lists it: one of the times is wrong.
+/// assert_eq!(judge(location.as_str(), -300_000), Verdict::Nonsense);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// Nobody needs it, and nobody ever will.
@@ -92,6 +115,29 @@ pub enum Verdict {
 }
 
 /// Why an object stays.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use buffer_core::format::{Manifest, NewEntry};
+/// # use buffer_core::{Gate, KeepReason, ListedObject, Location, UnixMillis, Verdict};
+/// # let (prefix, grace) = (Location::from("ingest"), Duration::from_secs(600));
+/// # let location = Location::from("ingest/01JZ5V7E4D8Q3T6X9B2M5N8R1S.batch");
+/// # let manifest = Manifest::absent().append(&[NewEntry { location: &location, metadata: &[] }])?;
+/// # let now = UnixMillis(1_700_000_000_000);
+/// // By a manifest that was written just now, and lists one batch.
+/// let gate = Gate::of_reading(&prefix, grace, &manifest, Some(now), now)?;
+/// let an_hour_ago = Some(UnixMillis(now.0 - 3_600_000));
+/// let judge = |location: &str, last_modified| {
+///     gate.judge(&ListedObject { location: location.into(), last_modified, bytes: None }, now)
+/// };
+/// let (older, younger) =
+///     ("ingest/01ARZ3NDEKTSV4RRFFQ69G5FAV.batch", "ingest/01K0000000Q3T6X9B2M5N8R1S0.batch");
+/// assert_eq!(judge("ingest/manifest", an_hour_ago), Verdict::Keep(KeepReason::NoBatch));
+/// assert_eq!(judge(older, None), Verdict::Keep(KeepReason::NoTime));
+/// assert_eq!(judge(older, Some(now)), Verdict::Keep(KeepReason::Young));
+/// assert_eq!(judge(younger, an_hour_ago), Verdict::Keep(KeepReason::Pending));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KeepReason {
     /// It is not a batch right under the prefix: the manifest, or somebody else's.
