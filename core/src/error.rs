@@ -9,13 +9,17 @@ use crate::types::{Location, Sequence};
 /// A configuration that cannot work: which field, and what would be right.
 ///
 /// ```
-/// use core::time::Duration;
 /// use buffer_core::ProducerConfig;
+/// use core::time::Duration;
 ///
-/// let config = ProducerConfig { delivery_timeout: Duration::from_secs(400), ..ProducerConfig::default() };
+/// let config =
+///     ProducerConfig { delivery_timeout: Duration::from_secs(400), ..ProducerConfig::default() };
 /// let error = config.validate().unwrap_err();
 /// assert_eq!(error.field, "delivery_timeout");
-/// assert_eq!(error.to_string(), "`delivery_timeout` is 400s, but must be less than 300s, half of `gc_grace_period`");
+/// assert_eq!(
+///     error.to_string(),
+///     "`delivery_timeout` is 400s, but must be less than 300s, half of `gc_grace_period`"
+/// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}` {problem}")]
@@ -27,6 +31,18 @@ pub struct ConfigError {
 }
 
 /// What is wrong with a field of a configuration.
+///
+/// ```
+/// use buffer_core::{ConfigProblem, ProducerConfig};
+///
+/// let config =
+///     ProducerConfig { manifest_path: "ingest/head.batch".into(), ..ProducerConfig::default() };
+/// let error = config.validate().unwrap_err();
+/// let ConfigProblem::ManifestNamedLikeBatch { manifest } = error.problem else {
+///     unreachable!("{error}");
+/// };
+/// assert_eq!(manifest.as_str(), "ingest/head.batch");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigProblem {
@@ -68,6 +84,47 @@ impl ConfigError {
 
 /// The manifest is not the one that was seen before. The queue needs an
 /// operator: nothing is read or written on a guess.
+///
+/// ```
+/// use buffer_core::format::Manifest;
+/// use buffer_core::{
+///     Command, Consumer, ConsumerConfig, ConsumerEvent, Ended, Machine, ManifestError, Now, Object,
+///     Output, ReadOutcome, Resume, Version, WriteOutcome,
+/// };
+///
+/// // The manifest is there once, changes under the consumer's hands, and is gone from then on.
+/// let (bytes, version) = (Manifest::absent().to_rope().concat().into(), Version::from_e_tag("1"));
+/// let mut seen = Some(Object { bytes, version, last_modified: None });
+///
+/// let mut now = Now::default();
+/// let mut consumer = Consumer::new(ConsumerConfig::default(), 42)?;
+/// consumer.initialize(now, Resume::default())?;
+/// let event = loop {
+///     match consumer.poll() {
+///         Output::Command(Command::ReadManifest(read)) => {
+///             let outcome = seen.take().map_or(ReadOutcome::Missing, ReadOutcome::Found);
+///             consumer.handle_completion(now, read.ticket.complete(Ok(outcome)));
+///         }
+///         Output::Command(Command::CasManifest(swap)) => {
+///             consumer.handle_completion(now, swap.ticket.complete(Ok(WriteOutcome::Conflict)));
+///         }
+///         Output::Command(other) => unreachable!("{other:?} before it has taken over"),
+///         Output::Idle { deadline } => {
+///             now.monotonic = deadline.expect("it looks again before it believes that");
+///             consumer.handle_timeout(now);
+///         }
+///         Output::Event(event) => break event,
+///     }
+/// };
+/// let ConsumerEvent::Ended(Ended::Manifest(error @ ManifestError::Lost { .. })) = event else {
+///     unreachable!("{event:?}");
+/// };
+/// assert_eq!(
+///     error.to_string(),
+///     "the manifest ingest/manifest was there and is gone: restore it, or start a new queue"
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
@@ -100,6 +157,36 @@ pub enum ManifestError {
 }
 
 /// What went wrong last with a request that is tried again.
+///
+/// ```
+/// use buffer_core::{
+///     Command, DeliveryFailure, Fault, Instant, Machine, Now, Output, Producer, ProducerConfig,
+///     ProducerEvent, StoreError, StoreErrorKind, StoreOperation, Submission,
+/// };
+/// use core::time::Duration;
+///
+/// let now = Now::default();
+/// let mut producer = Producer::new(ProducerConfig::default(), 42)?;
+/// producer.submit(now, Submission { entries: vec!["an entry".into()], ..Submission::default() })?;
+/// producer.flush(now);
+/// while let Output::Command(command) = producer.poll() {
+///     let Command::ReadManifest(read) = command else { continue };
+///     let (kind, operation) = (StoreErrorKind::Transient, StoreOperation::ReadManifest);
+///     let error = StoreError::new(kind, operation, read.location);
+///     producer.handle_completion(now, read.ticket.complete(Err(error)));
+/// }
+///
+/// let late = Instant::from_origin(Duration::from_secs(600));
+/// producer.handle_timeout(Now { monotonic: late, ..now });
+/// let Output::Event(ProducerEvent::Settled { outcome: Err(error), .. }) = producer.poll() else {
+///     unreachable!("the batch was given up");
+/// };
+/// let DeliveryFailure::TimedOut { last: Some(Fault::Store(last)), .. } = error.failure() else {
+///     unreachable!("{error}");
+/// };
+/// assert_eq!(last.kind, StoreErrorKind::Transient);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {

@@ -6,11 +6,26 @@ use crate::store::{StoreErrorKind, StoreOperation};
 /// Requests of one kind that are tried again, by what went wrong.
 ///
 /// ```
-/// use buffer_core::Retries;
+/// use buffer_core::{
+///     Command, Machine, Now, Output, Producer, ProducerConfig, StoreError, StoreErrorKind,
+///     StoreOperation, Submission,
+/// };
 ///
-/// let none = Retries::default();
-/// assert_eq!(none.total(), 0);
-/// assert_eq!(none.by_kind()[0], ("transient", 0));
+/// let now = Now::default();
+/// let mut producer = Producer::new(ProducerConfig::default(), 42)?;
+/// producer.submit(now, Submission { entries: vec!["an entry".into()], ..Submission::default() })?;
+/// producer.flush(now);
+/// while let Output::Command(command) = producer.poll() {
+///     let Command::ReadManifest(read) = command else { continue };
+///     let (kind, operation) = (StoreErrorKind::Throttled, StoreOperation::ReadManifest);
+///     let error = StoreError::new(kind, operation, read.location);
+///     producer.handle_completion(now, read.ticket.complete(Err(error)));
+/// }
+/// let [_, (operation, retries), _] = producer.retries();
+/// assert_eq!((*operation, retries.throttled), (StoreOperation::ReadManifest, 1));
+/// assert_eq!((retries.total(), retries.by_kind()[1]), (1, ("throttled", 1)));
+/// assert_eq!(producer.retry_count(), 1, "nothing of another operation");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

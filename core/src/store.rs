@@ -11,6 +11,19 @@ use crate::time::UnixMillis;
 use crate::types::Location;
 
 /// An object's bytes in pieces, so that large payloads need not be copied together.
+///
+/// ```
+/// use buffer_core::format::{Compression, encode_batch};
+/// use buffer_core::{Rope, rope_len};
+/// use bytes::Bytes;
+///
+/// let record = Bytes::from(vec![b'x'; 1 << 20]);
+/// let rope: Rope = encode_batch([record.clone()].iter(), Compression::None)?;
+/// assert_eq!(rope.len(), 3, "the record's length, the record, and the footer");
+/// assert_eq!(rope[1].as_ptr(), record.as_ptr(), "the record itself, not a copy");
+/// assert_eq!(rope.concat().len(), rope_len(&rope), "a store that takes one piece gets one");
+/// # Ok::<(), buffer_core::format::EncodeError>(())
+/// ```
 pub type Rope = Vec<Bytes>;
 
 /// The length of all pieces together, in bytes.
@@ -48,6 +61,24 @@ impl Version {
 }
 
 /// When a write may take effect.
+///
+/// ```
+/// use buffer_core::{
+///     Command, Condition, Consumer, ConsumerConfig, Machine, Now, Output, ReadOutcome, Resume,
+/// };
+///
+/// let mut consumer = Consumer::new(ConsumerConfig::default(), 42)?;
+/// consumer.initialize(Now::default(), Resume::default())?;
+/// let Output::Command(Command::ReadManifest(read)) = consumer.poll() else {
+///     unreachable!("it reads before it writes");
+/// };
+/// consumer.handle_completion(Now::default(), read.ticket.complete(Ok(ReadOutcome::Missing)));
+/// let Output::Command(Command::CasManifest(swap)) = consumer.poll() else {
+///     unreachable!("it takes over");
+/// };
+/// assert_eq!(swap.condition, Condition::Absent, "nobody may have made it meanwhile");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Condition {
     /// Only if there is no such object.
@@ -57,6 +88,30 @@ pub enum Condition {
 }
 
 /// What is known after a conditional write that was answered.
+///
+/// ```
+/// use buffer_core::{Condition, Version, WriteOutcome};
+///
+/// // How a store answers that holds one object in memory; the version tells how often it was written.
+/// let mut writes = 0;
+/// let version = |writes: u64| Version::from_e_tag(writes.to_string());
+/// let mut write = |condition| {
+///     let is_met = match condition {
+///         Condition::Absent => writes == 0,
+///         Condition::Version(named) => writes > 0 && named == version(writes),
+///     };
+///     if !is_met {
+///         return WriteOutcome::Conflict;
+///     }
+///     writes += 1;
+///     WriteOutcome::Stored(version(writes))
+/// };
+///
+/// assert_eq!(write(Condition::Absent), WriteOutcome::Stored(version(1)));
+/// assert_eq!(write(Condition::Absent), WriteOutcome::Conflict);
+/// assert_eq!(write(Condition::Version(version(1))), WriteOutcome::Stored(version(2)));
+/// assert_eq!(write(Condition::Version(version(1))), WriteOutcome::Conflict);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteOutcome {
     /// It took effect, and this is the version that it made.
@@ -69,6 +124,33 @@ pub enum WriteOutcome {
 }
 
 /// An object as one read saw it: contents, version and time from one and the same answer.
+///
+/// ```
+/// use buffer_core::format::Manifest;
+/// use buffer_core::{
+///     Command, Condition, Consumer, ConsumerConfig, Machine, Now, Object, Output, ReadOutcome,
+///     Resume, UnixMillis, Version,
+/// };
+///
+/// let version = Version::from_e_tag("\"7\"");
+/// let bytes = Manifest::absent().to_rope().concat().into();
+/// let last_modified = Some(UnixMillis(1_712_345_678_000));
+/// let manifest = Object { bytes, version: version.clone(), last_modified };
+///
+/// let mut consumer = Consumer::new(ConsumerConfig::default(), 42)?;
+/// consumer.initialize(Now::default(), Resume::default())?;
+/// let Output::Command(Command::ReadManifest(read)) = consumer.poll() else {
+///     unreachable!("it reads before it writes");
+/// };
+/// let found = read.ticket.complete(Ok(ReadOutcome::Found(manifest)));
+/// consumer.handle_completion(Now::default(), found);
+/// let Output::Command(Command::CasManifest(swap)) = consumer.poll() else {
+///     unreachable!("it takes over");
+/// };
+/// // What it writes follows from these contents, and so it must still be this version.
+/// assert_eq!(swap.condition, Condition::Version(version));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
     /// The contents.
@@ -80,6 +162,24 @@ pub struct Object {
 }
 
 /// What is known after a read that was answered.
+///
+/// ```
+/// use buffer_core::{Object, ReadOutcome, Version};
+///
+/// // How a store answers that may hold an object in memory.
+/// let answer = |object: Option<&Object>, unless: Option<&Version>| match object {
+///     None => ReadOutcome::Missing,
+///     Some(object) if Some(&object.version) == unless => ReadOutcome::NotModified,
+///     Some(object) => ReadOutcome::Found(object.clone()),
+/// };
+///
+/// let version = Version::from_e_tag("7");
+/// let object = Object { bytes: "contents".into(), version: version.clone(), last_modified: None };
+/// assert_eq!(answer(None, None), ReadOutcome::Missing);
+/// assert_eq!(answer(Some(&object), Some(&version)), ReadOutcome::NotModified);
+/// let found = answer(Some(&object), Some(&Version::from_e_tag("6")));
+/// assert!(matches!(found, ReadOutcome::Found(object) if object.bytes == "contents"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadOutcome {
     /// The object.
@@ -91,6 +191,23 @@ pub enum ReadOutcome {
 }
 
 /// One object of a listing.
+///
+/// ```
+/// use buffer_core::{ListedObject, Location, UnixMillis, batch_time};
+/// use core::time::Duration;
+///
+/// let listed = ListedObject {
+///     location: Location::from("ingest/01ARZ3NDEKTSV4RRFFQ69G5FAV.batch"),
+///     last_modified: Some(UnixMillis(1_469_922_851_000)),
+///     bytes: Some(21),
+/// };
+/// // The name has the time of the producer's clock.
+/// let named = batch_time(&Location::from("ingest"), &listed.location);
+/// assert_eq!(
+///     listed.last_modified.zip(named).map(|(written, named)| written.saturating_since(named)),
+///     Some(Duration::from_millis(741))
+/// );
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedObject {
     /// Its key.
@@ -102,6 +219,16 @@ pub struct ListedObject {
 }
 
 /// Where a listing goes on: made by a store, meaningful to it alone.
+///
+/// ```
+/// use buffer_core::ListCursor;
+///
+/// // A store that lists by key may go on after the last one that it told.
+/// let keys = ["ingest/a", "ingest/b", "ingest/c", "ingest/d"];
+/// let cursor = ListCursor("ingest/b".into());
+/// let rest = keys.iter().skip_while(|key| **key <= &*cursor.0);
+/// assert!(rest.eq(&["ingest/c", "ingest/d"]));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListCursor(pub Arc<str>);
 
@@ -109,6 +236,27 @@ pub struct ListCursor(pub Arc<str>);
 ///
 /// Order is the store's own. A listing is no snapshot: what is written or
 /// deleted between two pages may be in it or not, and a key may come twice.
+///
+/// ```
+/// use buffer_core::{ListCursor, ListPage, ListedObject};
+///
+/// // A store of three objects whose pages hold two; its cursors say how many were told before.
+/// let keys = ["ingest/a", "ingest/b", "ingest/c"];
+/// let list = |after: Option<ListCursor>| {
+///     let told = after.map_or(0, |cursor| cursor.0.parse().expect("one of its own"));
+///     let listed =
+///         |key: &&str| ListedObject { location: (*key).into(), last_modified: None, bytes: None };
+///     let objects: Vec<_> = keys.iter().skip(told).take(2).map(listed).collect();
+///     let told = told + objects.len();
+///     let next = (told < keys.len()).then(|| ListCursor(told.to_string().into()));
+///     ListPage { objects, next }
+/// };
+///
+/// let first = list(None);
+/// let second = list(first.next.clone());
+/// assert_eq!((first.objects.len(), second.objects.len()), (2, 1));
+/// assert!(first.next.is_some() && second.next.is_none());
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListPage {
     /// The objects.
@@ -118,6 +266,13 @@ pub struct ListPage {
 }
 
 /// What a store was doing when it failed.
+///
+/// ```
+/// use buffer_core::StoreOperation;
+///
+/// assert_eq!(StoreOperation::PutBatch.name(), "put_batch", "for machines");
+/// assert_eq!(StoreOperation::PutBatch.to_string(), "writing batch", "for people");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum StoreOperation {
@@ -174,6 +329,8 @@ impl fmt::Display for StoreOperation {
 ///
 /// assert!(StoreErrorKind::Throttled.is_retryable());
 /// assert!(!StoreErrorKind::Denied.is_retryable());
+/// assert_eq!(StoreErrorKind::TimedOut.name(), "timed_out");
+/// assert_eq!(StoreErrorKind::TimedOut.to_string(), "the store did not answer in time");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -241,9 +398,14 @@ impl fmt::Display for StoreErrorKind {
 /// ```
 /// use buffer_core::{StoreError, StoreErrorKind, StoreOperation};
 ///
-/// let error = StoreError::new(StoreErrorKind::Denied, StoreOperation::SwapManifest, "ingest/manifest".into());
+/// let error =
+///     StoreError::new(StoreErrorKind::Denied, StoreOperation::SwapManifest, "ingest/manifest".into());
 /// let error = error.with_source("403 AccessDenied");
-/// assert_eq!(error.to_string(), "swapping manifest ingest/manifest: the store denied access (403 AccessDenied)");
+/// assert_eq!(
+///     error.to_string(),
+///     "swapping manifest ingest/manifest: the store denied access (403 AccessDenied)"
+/// );
+/// assert!(!error.is_retryable(), "its kind is not");
 /// ```
 #[derive(Clone, Debug)]
 pub struct StoreError {

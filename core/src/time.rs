@@ -6,11 +6,12 @@ use core::time::Duration;
 /// A point on the host's monotonic clock, counted from an origin of its choice.
 ///
 /// ```
-/// use core::time::Duration;
 /// use buffer_core::Instant;
+/// use core::time::Duration;
 ///
 /// let start = Instant::from_origin(Duration::from_secs(5));
 /// let later = start + Duration::from_secs(2);
+/// assert_eq!(later.since_origin(), Duration::from_secs(7));
 /// assert_eq!(later.saturating_since(start), Duration::from_secs(2));
 /// assert_eq!(start.saturating_since(later), Duration::ZERO);
 /// ```
@@ -51,8 +52,8 @@ impl Add<Duration> for Instant {
 /// It may jump in both directions; nothing here depends on its being right.
 ///
 /// ```
-/// use core::time::Duration;
 /// use buffer_core::UnixMillis;
+/// use core::time::Duration;
 ///
 /// assert_eq!(UnixMillis(1_500).saturating_since(UnixMillis(500)), Duration::from_secs(1));
 /// ```
@@ -71,8 +72,8 @@ impl UnixMillis {
 /// Both clocks, read once, when the input they come with was in hand.
 ///
 /// ```
-/// use core::time::Duration;
 /// use buffer_core::{Instant, Now, UnixMillis};
+/// use core::time::Duration;
 ///
 /// let at = |monotonic, wall| Now {
 ///     monotonic: Instant::from_origin(Duration::from_secs(monotonic)),

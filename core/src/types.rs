@@ -12,6 +12,7 @@ use core::fmt;
 ///
 /// let last = Sequence(41);
 /// assert_eq!(last.next(), Sequence(42));
+/// assert_eq!(last.plus(9), Sequence(50));
 /// assert_eq!(Sequence(50).distance_from(last), 9);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,6 +76,18 @@ impl fmt::Display for Epoch {
 }
 
 /// A batch within one producer's life, in the order in which batches were opened.
+///
+/// ```
+/// use buffer_core::{BatchId, Now, Producer, ProducerConfig, Submission};
+///
+/// let submission = || Submission { entries: vec!["an entry".into()], ..Submission::default() };
+/// let mut producer = Producer::new(ProducerConfig::default(), 42)?;
+/// assert_eq!(producer.submit(Now::default(), submission())?.batch, BatchId(0));
+/// assert_eq!(producer.submit(Now::default(), submission())?.batch, BatchId(0), "it is still open");
+/// producer.flush(Now::default());
+/// assert_eq!(producer.submit(Now::default(), submission())?.batch, BatchId(1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BatchId(pub u64);
 
@@ -83,9 +96,14 @@ pub struct BatchId(pub u64);
 /// ```
 /// use buffer_core::Location;
 ///
-/// assert!(Location::from("ingest/ü ~.batch").validate().is_ok());
+/// let key = Location::new("ingest/ü ~.batch");
+/// assert_eq!(key.as_str(), "ingest/ü ~.batch", "nothing in it is encoded");
+/// assert!(key.validate().is_ok());
 /// let error = Location::from("ingest/../manifest").validate().unwrap_err();
-/// assert_eq!(error.to_string(), r#""ingest/../manifest" cannot be an object's key: it has a `.` or `..` segment"#);
+/// assert_eq!(
+///     error.to_string(),
+///     r#""ingest/../manifest" cannot be an object's key: it has a `.` or `..` segment"#
+/// );
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Location(Arc<str>);
@@ -162,6 +180,14 @@ impl fmt::Debug for Location {
 }
 
 /// A key that no store should be asked for.
+///
+/// ```
+/// use buffer_core::Location;
+///
+/// let error = Location::from("ingest//manifest").validate().unwrap_err();
+/// assert_eq!(error.location.as_str(), "ingest//manifest");
+/// assert_eq!(error.reason, "it has an empty segment");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{location:?} cannot be an object's key: {reason}")]
 pub struct LocationError {

@@ -15,6 +15,24 @@ use crate::store::Rope;
 use crate::types::Location;
 
 /// How a batch's records are compressed; see FORMAT, "Data batch".
+///
+/// ```
+/// use buffer_core::format::{Compression, decode_batch, encode_batch};
+/// use buffer_core::{Location, rope_len};
+/// use bytes::Bytes;
+///
+/// let records = [Bytes::from(vec![b'x'; 10_000])];
+/// let plain = encode_batch(records.iter(), Compression::None)?;
+/// let packed = encode_batch(records.iter(), Compression::Zstd)?;
+/// assert!(rope_len(&plain) > 10_000 && rope_len(&packed) < 100);
+///
+/// // A batch says itself how it is compressed.
+/// let key = Location::from("ingest/01ARZ3NDEKTSV4RRFFQ69G5FAV.batch");
+/// for object in [plain, packed] {
+///     assert_eq!(decode_batch(&key, &object.concat().into(), 1 << 20)?, records);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Compression {
     /// Not at all.
@@ -94,6 +112,22 @@ pub fn encode_batch<'a>(
 }
 
 /// Takes a batch object apart; see [`Codec::decode_batch`], which spares what this makes anew each time.
+///
+/// ```
+/// use buffer_core::Location;
+/// use buffer_core::format::{Compression, FormatReason, decode_batch, encode_batch};
+/// use bytes::Bytes;
+///
+/// let records = [Bytes::from(vec![b'x'; 10_000])];
+/// let object = Bytes::from(encode_batch(records.iter(), Compression::Zstd)?.concat());
+/// let key = Location::from("ingest/01ARZ3NDEKTSV4RRFFQ69G5FAV.batch");
+/// assert_eq!(decode_batch(&key, &object, 16_384)?, records);
+///
+/// // The object is far shorter than the limit: what is decompressed counts, lengths included.
+/// let error = decode_batch(&key, &object, 8_192).unwrap_err();
+/// assert_eq!(error.reason, FormatReason::RecordsTooLarge { needed: 10_004, limit: 8_192 });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 ///
@@ -269,7 +303,8 @@ pub(super) fn decode(
 ///
 /// let records = [Bytes::from("first"), Bytes::from("second")];
 /// let object = encode_batch(records.iter(), Compression::Zstd)?.concat();
-/// let footer = BatchFooter::parse(&Location::from("ingest/01JZ5V7E4D8Q3T6X9B2M5N8R1S.batch"), &object)?;
+/// let footer =
+///     BatchFooter::parse(&Location::from("ingest/01JZ5V7E4D8Q3T6X9B2M5N8R1S.batch"), &object)?;
 /// assert_eq!((footer.compression, footer.record_count), (Compression::Zstd, 2));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -26,7 +26,12 @@ use crate::types::Location;
 /// let records = [Bytes::from("first"), Bytes::from("second")];
 /// let object = codec.encode_batch(records.iter(), Compression::None)?.concat();
 /// let location = Location::from("ingest/01JZ5V7E4D8Q3T6X9B2M5N8R1S.batch");
-/// assert_eq!(codec.decode_batch(&location, &object.into(), 1024)?, records);
+/// assert_eq!(codec.decode_batch(&location, &object.clone().into(), 1024)?, records);
+///
+/// // Two submissions of one entry each make the same batch.
+/// let submissions = records.map(|record| vec![record]).to_vec();
+/// let rope = codec.encode_submissions(submissions, Compression::None)?;
+/// assert_eq!(rope.concat(), object);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Default)]

@@ -9,6 +9,21 @@ use super::reader::{Fault, Reader, check_count};
 use crate::types::{Location, Sequence};
 
 /// What one submission (or several alike) attached to a range of a batch's records.
+///
+/// ```
+/// use buffer_core::format::Metadata;
+///
+/// let item = |start_index, payload: &'static str| Metadata {
+///     start_index,
+///     ingestion_time_ms: 1_712_345_678_000,
+///     payload: payload.into(),
+/// };
+/// let metadata = [item(0, "from a"), item(2, "from b")];
+/// // What was attached to a record says the last item that does not start after it.
+/// let of = |record| metadata.iter().rfind(|item| item.start_index <= record);
+/// assert!(of(1).is_some_and(|item| item.payload == "from a"));
+/// assert!(of(2).is_some_and(|item| item.payload == "from b"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Metadata {
     /// The index of the first record that this covers; it reaches to the next item's, or to the end.
@@ -20,6 +35,20 @@ pub struct Metadata {
 }
 
 /// One line of the manifest.
+///
+/// ```
+/// use buffer_core::Location;
+/// use buffer_core::format::{Manifest, ManifestEntry, NewEntry};
+///
+/// // A manifest is only bytes, and who can write it may list anything.
+/// let location = Location::from("ingest/../secrets");
+/// let manifest = Manifest::absent().append(&[NewEntry { location: &location, metadata: &[] }])?;
+/// let ManifestEntry { sequence, location, metadata } =
+///     manifest.entries().next().expect("there is one");
+/// assert_eq!((sequence.0, metadata.len()), (0, 0));
+/// assert!(location.validate().is_err(), "no store is asked for it");
+/// # Ok::<(), buffer_core::format::EncodeError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManifestEntry {
     /// Its place in the queue.
@@ -37,9 +66,14 @@ pub struct ManifestEntry {
 /// ```
 /// use buffer_core::format::{Manifest, Metadata, NewEntry};
 ///
-/// let metadata = [Metadata { start_index: 0, ingestion_time_ms: 1_712_345_678_000, payload: "a note".into() }];
+/// let metadata =
+///     [Metadata { start_index: 0, ingestion_time_ms: 1_712_345_678_000, payload: "a note".into() }];
 /// let location = "ingest/01ARZ3NDEKTSV4RRFFQ69G5FAV.batch".into();
-/// let manifest = Manifest::absent().append(&[NewEntry { location: &location, metadata: &metadata }])?;
+/// let new = NewEntry { location: &location, metadata: &metadata };
+/// let manifest = Manifest::absent().append(&[new])?;
+/// let added = manifest.encoded_len() - Manifest::absent().encoded_len();
+/// assert_eq!(added as u64, new.encoded_len());
+///
 /// let entry = manifest.entries().next().expect("it was appended");
 /// assert_eq!((entry.sequence.0, entry.location, &entry.metadata[..]), (0, location, &metadata[..]));
 /// # Ok::<(), buffer_core::format::EncodeError>(())
@@ -117,6 +151,19 @@ const CHECKED: &str = "the entry was checked before it is encoded";
 ///
 /// `object` is the batch's key. An item may start at the very end: a submission
 /// without entries leaves one there.
+///
+/// ```
+/// use buffer_core::Location;
+/// use buffer_core::format::{Metadata, check_metadata};
+/// use bytes::Bytes;
+///
+/// let item = |start_index| Metadata { start_index, ingestion_time_ms: 0, payload: Bytes::new() };
+/// let key = Location::from("ingest/01ARZ3NDEKTSV4RRFFQ69G5FAV.batch");
+/// check_metadata(&key, &[item(0), item(2)], 2)?;
+/// let error = check_metadata(&key, &[item(0), item(3)], 2).unwrap_err();
+/// assert_eq!(error.reason.to_string(), "metadata item 1 starts at record 3 of a batch that has 2");
+/// # Ok::<(), buffer_core::format::FormatError>(())
+/// ```
 ///
 /// # Errors
 ///

@@ -6,6 +6,23 @@ use core::fmt;
 use crate::types::{Epoch, Location, Sequence};
 
 /// Bytes that are not what they should be: which object, where in it, and why.
+///
+/// ```
+/// use buffer_core::Location;
+/// use buffer_core::format::{Compression, decode_batch, encode_batch};
+/// use bytes::Bytes;
+///
+/// let mut object = encode_batch([Bytes::from("hello")].iter(), Compression::None)?.concat();
+/// object[0] = 9; // the first byte of the record's length
+/// let key = Location::from("ingest/01ARZ3NDEKTSV4RRFFQ69G5FAV.batch");
+/// let error = decode_batch(&key, &object.into(), 1024).unwrap_err();
+/// assert_eq!((&error.object, error.offset), (&key, 4));
+/// assert_eq!(
+///     error.to_string(),
+///     format!("{key} is corrupt at byte 4: a record needs 9 bytes where 5 are left")
+/// );
+/// # Ok::<(), buffer_core::format::EncodeError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{object} is corrupt at byte {offset}: {reason}")]
 pub struct FormatError {
@@ -19,6 +36,20 @@ pub struct FormatError {
 }
 
 /// Why bytes were refused.
+///
+/// ```
+/// use buffer_core::Location;
+/// use buffer_core::format::{FormatReason, Manifest};
+///
+/// let mut object = Manifest::absent().to_rope().concat();
+/// let key = Location::from("ingest/manifest");
+/// let reason = |bytes: &[u8]| Manifest::parse(&key, bytes.to_vec().into()).unwrap_err().reason;
+/// assert_eq!(reason(&object[1..]), FormatReason::TooShort { found: 21, needed: 22 });
+///
+/// // What a later version has written is refused, not guessed at.
+/// object[20..].copy_from_slice(&2_u16.to_le_bytes());
+/// assert_eq!(reason(&object), FormatReason::UnknownVersion { found: 2 });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FormatReason {
@@ -152,6 +183,21 @@ pub enum FormatReason {
 }
 
 /// A field of an object; see FORMAT for where each stands.
+///
+/// ```
+/// use buffer_core::Location;
+/// use buffer_core::format::{Field, FormatReason, Manifest};
+///
+/// // The footer of a manifest that is said to have five entries, of which there is none.
+/// let mut object = Manifest::absent().to_rope().concat();
+/// object[0] = 5;
+/// let error = Manifest::parse(&Location::from("ingest/manifest"), object.into()).unwrap_err();
+/// let FormatReason::CountTooHigh { field, count, .. } = error.reason else {
+///     unreachable!("{error}");
+/// };
+/// assert_eq!((field, count), (Field::EntryCount, 5));
+/// assert_eq!(field.to_string(), "entry_count", "as FORMAT names it");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Field {
@@ -210,6 +256,22 @@ impl fmt::Display for Field {
 }
 
 /// A run of fields that ends where its count or its length says.
+///
+/// ```
+/// use buffer_core::Location;
+/// use buffer_core::format::{Compression, FormatReason, Section, decode_batch, encode_batch};
+/// use bytes::Bytes;
+///
+/// let records = [Bytes::from("hello"), Bytes::from("world")];
+/// let mut object = encode_batch(records.iter(), Compression::None)?.concat();
+/// let count_at = object.len() - 6;
+/// object[count_at] = 1; // of the two records
+/// let key = Location::from("ingest/01ARZ3NDEKTSV4RRFFQ69G5FAV.batch");
+/// let error = decode_batch(&key, &object.into(), 1024).unwrap_err();
+/// assert_eq!(error.reason, FormatReason::LeftOver { section: Section::Records, bytes: 9 });
+/// assert_eq!(error.reason.to_string(), "9 bytes are left over after the last record");
+/// # Ok::<(), buffer_core::format::EncodeError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Section {
@@ -232,6 +294,20 @@ impl fmt::Display for Section {
 }
 
 /// Something that format version 1 cannot hold.
+///
+/// ```
+/// use buffer_core::Location;
+/// use buffer_core::format::{EncodeError, Manifest, NewEntry};
+///
+/// let location = Location::from("x".repeat(70_000));
+/// let entry = NewEntry { location: &location, metadata: &[] };
+/// let error = Manifest::absent().append(&[entry]).unwrap_err();
+/// assert_eq!(error, EncodeError::LocationTooLong { len: 70_000 });
+/// assert_eq!(
+///     error.to_string(),
+///     "a location has 70000 bytes, and a manifest entry holds at most 65535"
+/// );
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
@@ -287,6 +363,20 @@ pub enum EncodeError {
 }
 
 /// How two readings of one manifest contradict each other.
+///
+/// ```
+/// use buffer_core::format::{Disagreement, Manifest, NewEntry};
+/// use buffer_core::{Location, Sequence};
+///
+/// let location = Location::from("ingest/01ARZ3NDEKTSV4RRFFQ69G5FAV.batch");
+/// let entry = NewEntry { location: &location, metadata: &[] };
+/// let backup = Manifest::absent().append(&[entry])?;
+/// let seen = backup.append(&[entry])?;
+/// let error = backup.check_follows(&seen).unwrap_err();
+/// assert_eq!(error, Disagreement::SequenceWentBack { before: Sequence(2), now: Sequence(1) });
+/// assert_eq!(error.to_string(), "its next sequence went back from 2 to 1");
+/// # Ok::<(), buffer_core::format::EncodeError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Disagreement {

@@ -34,7 +34,7 @@ const MAX_PIECES: usize = 64;
 /// let location = Location::from("ingest/01JZ5V7E4D8Q3T6X9B2M5N8R1S.batch");
 /// let entry = NewEntry { location: &location, metadata: &[] };
 /// let manifest = Manifest::absent().append(&[entry, entry])?.without_before(Sequence(1));
-/// assert_eq!(manifest.len(), 1);
+/// assert_eq!((manifest.len(), manifest.is_empty()), (1, false));
 /// assert_eq!(manifest.first_sequence(), Sequence(1));
 /// assert_eq!(manifest.next_sequence(), Sequence(2));
 /// # Ok::<(), buffer_core::format::EncodeError>(())
@@ -84,6 +84,20 @@ impl Manifest {
     /// when it came in, and is only compared.
     ///
     /// Nothing else is asked of `earlier`: see [`Manifest::check_follows`].
+    ///
+    /// ```
+    /// use buffer_core::Location;
+    /// use buffer_core::format::{Manifest, NewEntry};
+    ///
+    /// let (key, location) = (Location::from("ingest/manifest"), Location::from("ingest/a.batch"));
+    /// let entry = NewEntry { location: &location, metadata: &[] };
+    /// let earlier = Manifest::absent().append(&[entry])?;
+    /// let object = earlier.append(&[entry])?.to_rope().concat();
+    /// let later = Manifest::parse_after(&key, object.into(), &earlier)?;
+    /// assert_eq!(later.len(), 2);
+    /// later.check_follows(&earlier)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -140,6 +154,22 @@ impl Manifest {
     }
 
     /// The batches from sequence `first` on, oldest first.
+    ///
+    /// ```
+    /// use buffer_core::format::{Manifest, NewEntry};
+    /// use buffer_core::{Location, Sequence};
+    ///
+    /// let locations = ["ingest/a.batch", "ingest/b.batch", "ingest/c.batch"].map(Location::from);
+    /// let entries = locations.each_ref().map(|location| NewEntry { location, metadata: &[] });
+    /// let manifest = Manifest::absent().append(&entries)?.without_before(Sequence(1));
+    /// let after_1 = manifest.entries_from(Sequence(2)).map(|entry| entry.location);
+    /// assert!(after_1.eq([locations[2].clone()]));
+    ///
+    /// // Of what is not listed any more there is nothing.
+    /// let sequences = manifest.locations_from(Sequence(0)).map(|(sequence, _)| sequence);
+    /// assert!(sequences.eq([Sequence(1), Sequence(2)]));
+    /// # Ok::<(), buffer_core::format::EncodeError>(())
+    /// ```
     pub fn entries_from(&self, first: Sequence) -> impl Iterator<Item = ManifestEntry> + '_ {
         self.raw_entries_from(first).map(|(_, piece, entry)| {
             let entry = RawEntry::read(&mut Reader::new(entry, 0)).expect(VALIDATED);
@@ -207,6 +237,17 @@ impl Manifest {
     }
 
     /// This manifest under another epoch.
+    ///
+    /// ```
+    /// use buffer_core::Epoch;
+    /// use buffer_core::format::Manifest;
+    ///
+    /// // What a consumer writes to take over.
+    /// let found = Manifest::absent().with_epoch(Epoch(4));
+    /// let raised = found.epoch().next().map(|epoch| found.with_epoch(epoch)).expect("there is one more");
+    /// assert_eq!(raised.epoch(), Epoch(5));
+    /// assert_eq!(raised.next_sequence(), found.next_sequence());
+    /// ```
     ///
     /// # Panics
     ///

@@ -46,4 +46,15 @@ pub use manifest::Manifest;
 pub use salvage::salvage_records;
 
 /// The version that this project writes, and the only one it reads.
+///
+/// ```
+/// use buffer_core::format::{Compression, Manifest, VERSION, encode_batch};
+/// use bytes::Bytes;
+///
+/// // It stands at the end of each object.
+/// let batch = encode_batch([Bytes::from("a record")].iter(), Compression::None)?.concat();
+/// let manifest = Manifest::absent().to_rope().concat();
+/// assert!(batch.ends_with(&VERSION.to_le_bytes()) && manifest.ends_with(&VERSION.to_le_bytes()));
+/// # Ok::<(), buffer_core::format::EncodeError>(())
+/// ```
 pub const VERSION: u16 = 1;

@@ -11,9 +11,15 @@ use crate::types::Location;
 /// ```
 /// use buffer_core::ProducerConfig;
 ///
-/// assert!(ProducerConfig::default().validate().is_ok());
+/// let config = ProducerConfig::default();
+/// assert!(config.validate().is_ok());
+/// assert!(config.delivery_timeout < config.half_grace(), "given up before it may be collected");
+///
 /// let none = ProducerConfig { max_inflight_batches: 0, ..ProducerConfig::default() };
-/// assert_eq!(none.validate().unwrap_err().to_string(), "`max_inflight_batches` must be more than zero");
+/// assert_eq!(
+///     none.validate().unwrap_err().to_string(),
+///     "`max_inflight_batches` must be more than zero"
+/// );
 /// ```
 #[derive(Clone, Debug)]
 pub struct ProducerConfig {

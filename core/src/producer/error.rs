@@ -11,6 +11,22 @@ use crate::store::StoreError;
 use crate::types::Sequence;
 
 /// What one `produce` call hands over.
+///
+/// ```
+/// use buffer_core::{Command, Machine, Now, Output, Producer, ProducerConfig, Submission};
+///
+/// let entries = vec!["one".into(), "two".into()];
+/// let submission = Submission { entries, metadata: "from a".into() };
+/// let mut producer = Producer::new(ProducerConfig::default(), 42)?;
+/// let receipt = producer.submit(Now::default(), submission)?;
+/// producer.flush(Now::default());
+/// let Output::Command(Command::Encode(encode)) = producer.poll() else {
+///     unreachable!("it is the first of its batch");
+/// };
+/// assert_eq!(encode.batch(), receipt.batch);
+/// assert_eq!(encode.input_bytes(), 2 * (4 + 3) + 6, "entries with their lengths, and metadata");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Submission {
     /// The entries, in order. All of them end up in one batch.
@@ -120,6 +136,31 @@ impl DeliveryError {
 }
 
 /// What stood in a batch's way.
+///
+/// ```
+/// use buffer_core::{
+///     Instant, Machine, Now, Output, Producer, ProducerConfig, ProducerEvent, Submission,
+/// };
+/// use core::time::Duration;
+///
+/// let mut producer = Producer::new(ProducerConfig::default(), 42)?;
+/// let submission = Submission { entries: vec!["an entry".into()], ..Submission::default() };
+/// producer.submit(Now::default(), submission)?;
+/// let late = Instant::from_origin(Duration::from_secs(600));
+/// producer.handle_timeout(Now { monotonic: late, ..Now::default() });
+/// let outcome = loop {
+///     match producer.poll() {
+///         Output::Event(ProducerEvent::Settled { outcome, .. }) => break outcome,
+///         // That its bytes are to be made, which nobody waits for any more.
+///         Output::Command(_) => {}
+///         other => unreachable!("{other:?}"),
+///     }
+/// };
+/// let error = outcome.unwrap_err();
+/// assert_eq!(error.failure().name(), "timed_out");
+/// assert_eq!(error.to_string(), "not delivered: gave up after 120s");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeliveryFailure {

@@ -32,6 +32,16 @@ use crate::time::{Instant, Now, UnixMillis};
 use crate::types::BatchId;
 
 /// What a producer tells its host.
+///
+/// ```
+/// use buffer_core::{Machine, Now, Output, Producer, ProducerConfig, ProducerEvent};
+///
+/// let mut producer = Producer::new(ProducerConfig::default(), 42)?;
+/// producer.close(Now::default());
+/// // It held nothing: there is nothing to settle first.
+/// assert!(matches!(producer.poll(), Output::Event(ProducerEvent::Closed)));
+/// # Ok::<(), buffer_core::ConfigError>(())
+/// ```
 #[derive(Debug)]
 pub enum ProducerEvent {
     /// A batch is durable, or will not be tried any more.
@@ -48,6 +58,18 @@ pub enum ProducerEvent {
 }
 
 /// What a submission that was taken can be followed by.
+///
+/// ```
+/// use buffer_core::{Now, Producer, ProducerConfig, Submission, UnixMillis};
+///
+/// let now = Now { wall: UnixMillis(1_712_345_678_000), ..Now::default() };
+/// let mut producer = Producer::new(ProducerConfig::default(), 42)?;
+/// let entries = vec!["an entry".into()];
+/// let receipt = producer.submit(now, Submission { entries, ..Submission::default() })?;
+/// assert_eq!(receipt.ingestion_time, now.wall);
+/// assert_eq!(producer.flush(now), Some(receipt.batch), "when that is settled, so is this");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// The batch that holds it; [`ProducerEvent::Settled`] names it later.
@@ -57,6 +79,18 @@ pub struct Receipt {
 }
 
 /// What a producer has done since it was made.
+///
+/// ```
+/// # use core::time::Duration;
+/// # use buffer_core::{Instant, Machine, Now, Producer, ProducerConfig, Submission};
+/// # let mut producer = Producer::new(ProducerConfig::default(), 42)?;
+/// # let submission = Submission { entries: vec!["an entry".into()], ..Submission::default() };
+/// producer.submit(Now::default(), submission)?;
+/// let late = Instant::from_origin(Duration::from_secs(600));
+/// producer.handle_timeout(Now { monotonic: late, ..Now::default() });
+/// assert_eq!(producer.stats().batches_failed, 1, "it was given up");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProducerStats {
     /// Batches that became durable.
@@ -83,14 +117,33 @@ const MIB: usize = 1 << 20;
 /// The producer's state machine.
 ///
 /// ```
-/// use buffer_core::{Machine, Now, Output, Producer, ProducerConfig, Submission};
+/// use buffer_core::format::Codec;
+/// use buffer_core::{
+///     Command, Machine, Now, Output, Producer, ProducerConfig, ReadOutcome, Submission, Version,
+///     WriteOutcome,
+/// };
 ///
+/// let now = Now::default();
 /// let mut producer = Producer::new(ProducerConfig::default(), 42)?;
-/// let submission = Submission { entries: vec!["an entry".into()], ..Default::default() };
-/// let receipt = producer.submit(Now::default(), submission)?;
-/// assert_eq!(producer.flush(Now::default()), Some(receipt.batch));
-/// // The batch is sealed: its bytes are to be made, and the manifest is to be read.
-/// assert!(matches!(producer.poll(), Output::Command(_)));
+/// let submission = Submission { entries: vec!["an entry".into()], ..Submission::default() };
+/// let receipt = producer.submit(now, submission)?;
+/// assert_eq!(producer.flush(now), Some(receipt.batch));
+/// assert_eq!((producer.inflight_batches(), producer.oldest_submission()), (1, Some(now.monotonic)));
+///
+/// // A store that is empty, and takes all that is written.
+/// let stored = || Ok(WriteOutcome::Stored(Version::from_e_tag("1")));
+/// while let Output::Command(command) = producer.poll() {
+///     let completion = match command {
+///         Command::Encode(encode) => encode.run(&mut Codec::new()),
+///         Command::PutBatch(put) => put.ticket.complete(stored()),
+///         Command::ReadManifest(read) => read.ticket.complete(Ok(ReadOutcome::Missing)),
+///         Command::CasManifest(swap) => swap.ticket.complete(stored()),
+///         other => unreachable!("{other:?} is for consumers"),
+///     };
+///     producer.handle_completion(now, completion);
+/// }
+/// assert!(producer.is_settled());
+/// assert_eq!((producer.stats().batches_durable, producer.buffered_bytes()), (1, 0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
