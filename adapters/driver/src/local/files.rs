@@ -49,6 +49,7 @@ use crate::store::StoreFailure;
 /// use buffer_driver::{LocalFiles, StoreErrorKind};
 ///
 /// # let root = std::env::temp_dir().join(format!("buffer-doc-existing-{}", std::process::id()));
+/// # let _ = std::fs::remove_dir_all(&root); // of an earlier process of this number
 /// let files = LocalFiles::open(&root)?;
 /// let key = "ingest/1.batch".into();
 /// files.write(&key, &["one".into()], &Condition::Absent)?;

@@ -80,6 +80,7 @@ use crate::store::StoreFailure;
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let runtime: Arc<dyn Runtime> = Arc::new(buffer::TokioRuntime::current()?);
 /// # let root = std::env::temp_dir().join(format!("buffer-doc-directory-{}", std::process::id()));
+/// # let _ = std::fs::remove_dir_all(&root); // of an earlier process of this number
 /// # async fn shown(root: &std::path::Path, runtime: Arc<dyn Runtime>) -> Result<(), StoreFailure> {
 /// let missing = LocalDirectory::open_existing(root, runtime.clone()).unwrap_err();
 /// assert_eq!(missing.kind, StoreErrorKind::NoSuchStore);
