@@ -23,7 +23,8 @@ use bytes::Bytes;
 /// producer.flush().await?;
 ///
 /// let batch = consumer.wait_batch().await?;
-/// assert_eq!((batch.sequence, &batch.entries[..]), (0, &["a", "b", "c"].map(Into::into)[..]));
+/// assert_eq!(batch.sequence, 0);
+/// assert_eq!(batch.entries, ["a", "b", "c"]);
 /// // Each item covers the entries from its own first one to the next item's.
 /// let items = batch.metadata.iter().map(|item| (item.start_index, &item.payload[..]));
 /// assert!(items.eq([(0, &b"from one"[..]), (2, b"from another")]));
