@@ -6,6 +6,34 @@ use buffer_core::{Location, Sequence};
 use bytes::Bytes;
 
 /// A batch, as a consumer hands it out.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::{ConsumerConfig, MemoryStore, ProducerConfig, SystemClock};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+/// # let flush_interval = std::time::Duration::from_secs(60); // however slow the machine is
+/// # let config = ProducerConfig { flush_interval, ..ProducerConfig::default() };
+/// # let producer = buffer::Producer::with_store(config, store.clone(), clock.clone())?;
+/// # let consumer = buffer::Consumer::with_store(ConsumerConfig::default(), store, clock)?;
+/// # consumer.initialize(None).await?;
+/// producer.produce(vec!["a".into(), "b".into()], "from one".into()).await?;
+/// producer.produce(vec!["c".into()], "from another".into()).await?;
+/// producer.flush().await?;
+///
+/// let batch = consumer.wait_batch().await?;
+/// assert_eq!(batch.sequence, 0);
+/// assert_eq!(batch.entries, ["a", "b", "c"]);
+/// // Each item covers the entries from its own first one to the next item's.
+/// let items = batch.metadata.iter().map(|item| (item.start_index, &item.payload[..]));
+/// assert!(items.eq([(0, &b"from one"[..]), (2, b"from another")]));
+/// # consumer.ack(batch.sequence).await?;
+/// # consumer.close().await?;
+/// # producer.close().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConsumedBatch {
@@ -20,6 +48,36 @@ pub struct ConsumedBatch {
 }
 
 /// A batch that is there to be fetched.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::{ConsumerConfig, MemoryStore, ProducerConfig, SystemClock};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+/// # let config = ProducerConfig::default();
+/// # let producer = buffer::Producer::with_store(config, store.clone(), clock.clone())?;
+/// # for note in ["wanted", "not wanted"] {
+/// #     producer.produce(vec!["entry".into()], note.into()).await?;
+/// #     producer.flush().await?;
+/// # }
+/// # producer.close().await?;
+/// # let consumer = buffer::Consumer::with_store(ConsumerConfig::default(), store, clock)?;
+/// # consumer.initialize(None).await?;
+/// let fetch = consumer.fetch_handle();
+/// let mut fetched = Vec::new();
+/// for descriptor in consumer.next_descriptors(10).await? {
+///     // The manifest tells the metadata, before anything is transferred.
+///     if descriptor.metadata.iter().any(|item| item.payload == "wanted") {
+///         fetched.push(fetch.fetch(descriptor).await?.sequence);
+///     }
+/// }
+/// assert_eq!(fetched, [0]);
+/// consumer.ack_through(1).await?; // the other one is done with as well
+/// # consumer.close().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BatchDescriptor {
@@ -84,6 +142,28 @@ impl Resume {
 }
 
 /// What [`Consumer::initialize`](crate::Consumer::initialize) did.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::{ConsumerConfig, MemoryStore, SystemClock};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+/// # let new = || buffer::Consumer::with_store(ConsumerConfig::default(), store.clone(), clock.clone());
+/// let (first, second) = (new()?, new()?);
+/// let taken = first.initialize(None).await?;
+/// assert_eq!((taken.epoch, taken.previous), (1, 0));
+/// let taken = second.initialize(None).await?;
+/// assert_eq!((taken.epoch, taken.previous), (2, 1));
+///
+/// let error = first.next_batch().await.unwrap_err();
+/// let told = "fenced: the consumer of epoch 1 was replaced by that of epoch 2";
+/// assert_eq!(error.to_string(), told);
+/// assert_eq!((first.epoch(), second.epoch()), (None, Some(2)));
+/// # second.close().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TakeOver {

@@ -60,6 +60,23 @@ use crate::store::{Store, StoreFailure};
 /// let read = store.read(&"q/manifest".into(), None);
 /// assert!(matches!(futures_lite::future::block_on(read), Ok(ReadOutcome::Missing)));
 /// ```
+///
+/// Whoever has such a store itself, and not as a `dyn Store`, can call it without a box:
+///
+/// ```
+/// use buffer_driver::buffer_core::{Condition, ReadOutcome};
+/// use buffer_driver::{MemoryStore, StoreClient, StoreFailure};
+///
+/// # futures_lite::future::block_on(async {
+/// let store = MemoryStore::new("one");
+/// store.put("q/a".into(), vec!["one".into()], Condition::Absent).await?;
+/// let read = store.get("q/a".into(), None).await?;
+/// assert!(matches!(read, ReadOutcome::Found(object) if object.bytes == "one"));
+/// assert_eq!(store.page("q".into(), None).await?.objects.len(), 1);
+/// assert!(matches!(&store.remove(vec!["q/a".into()]).await[..], [Ok(())]));
+/// # Ok::<(), StoreFailure>(())
+/// # }).unwrap();
+/// ```
 pub trait StoreClient: fmt::Debug + fmt::Display + Send + Sync + 'static {
     /// See [`Store::write`].
     fn put(

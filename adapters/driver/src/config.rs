@@ -11,6 +11,15 @@ use crate::store::StoreFailure;
 use crate::store_url::{CloudStore, StoreLocation, StoreOptions};
 
 /// How a batch's records are compressed.
+///
+/// ```
+/// use buffer_driver::{CompressionType, ProducerConfig};
+///
+/// let config: ProducerConfig = serde_json::from_str(r#"{ "batch_compression": "zstd" }"#)?;
+/// assert_eq!(config.batch_compression, CompressionType::Zstd);
+/// assert_eq!(ProducerConfig::default().batch_compression, CompressionType::None);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CompressionType {
@@ -361,6 +370,16 @@ pub enum ConfigError {
 
 impl ConfigError {
     /// A store that cannot be opened, and why.
+    ///
+    /// ```
+    /// use buffer_driver::{ConfigError, StoreErrorKind, StoreFailure};
+    ///
+    /// let failure = StoreFailure::new(StoreErrorKind::Denied, "HTTP 403");
+    /// let error = ConfigError::cannot_open("s3://orders", failure);
+    /// let told =
+    ///     "cannot open the store s3://orders: opening s3://orders: the store denied access (HTTP 403)";
+    /// assert_eq!(error.to_string(), told);
+    /// ```
     pub fn cannot_open(store: impl fmt::Display, failure: StoreFailure) -> Self {
         let store = store.to_string();
         let source = failure.of(core::StoreOperation::Open, Location::from(store.as_str()));
@@ -368,6 +387,15 @@ impl ConfigError {
     }
 
     /// A build that leaves out what it takes to open this bucket: the feature of its provider.
+    ///
+    /// ```
+    /// use buffer_driver::{CloudStore, ConfigError, StoreOptions};
+    ///
+    /// let bucket = CloudStore::parse("gs://orders", &StoreOptions::new(), &|_| None)?;
+    /// let error = ConfigError::missing_feature(&bucket);
+    /// assert_eq!(error.to_string(), "cannot use the store gs://orders: build with the feature `gcp`");
+    /// # Ok::<(), ConfigError>(())
+    /// ```
     #[must_use]
     pub fn missing_feature(cloud: &CloudStore) -> Self {
         Self::MissingFeature { store: cloud.to_string(), feature: cloud.provider().feature() }

@@ -68,6 +68,36 @@ pub struct Consumer {
 }
 
 /// What a consumer has done so far.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::{ConsumerConfig, MemoryStore, ProducerConfig, SystemClock};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+/// # let config = ProducerConfig::default();
+/// # let producer = buffer::Producer::with_store(config, store.clone(), clock.clone())?;
+/// # for entry in ["one", "two"] {
+/// #     producer.produce(vec![entry.into()], "".into()).await?;
+/// #     producer.flush().await?;
+/// # }
+/// # producer.close().await?;
+/// # let consumer = buffer::Consumer::with_store(ConsumerConfig::default(), store, clock)?;
+/// # consumer.initialize(None).await?;
+/// assert_eq!(consumer.next_batch().await?.map(|batch| batch.sequence), Some(0));
+/// assert_eq!(consumer.len(), 1, "another one is listed");
+/// assert_eq!(consumer.next_batch().await?.map(|batch| batch.sequence), Some(1));
+/// assert!(consumer.is_empty());
+///
+/// consumer.ack_through(1).await?; // both
+/// consumer.flush().await?; // the manifest lists neither any more
+/// let stats = consumer.stats();
+/// assert_eq!((stats.batches, stats.acks, stats.conflicts), (2, 2, 0));
+/// assert_eq!(stats.swaps, 2, "the take-over, and one for both batches");
+/// # consumer.close().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConsumerStats {
@@ -95,6 +125,27 @@ impl Consumer {
     /// A consumer over a store, on a runtime. Adapters offer more convenient constructors.
     ///
     /// `config.store` is not looked at.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use buffer_driver::{Consumer, ConsumerConfig, MemoryStore, SystemClock};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+    /// let runtime = Arc::new(buffer::TokioRuntime::current()?); // or one of your own
+    /// let config = ConsumerConfig { prefetch_batches: 0, ..ConsumerConfig::default() };
+    /// let error = Consumer::with_store(&config, store.clone(), clock.clone(), runtime.clone());
+    /// let told = "configuration: `prefetch_batches` must be more than zero";
+    /// assert_eq!(error.unwrap_err().to_string(), told);
+    ///
+    /// let consumer = Consumer::with_store(&ConsumerConfig::default(), store, clock, runtime)?;
+    /// consumer.initialize(None).await?;
+    /// assert_eq!(consumer.next_batch().await?, None);
+    /// # consumer.close().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -146,6 +197,27 @@ impl Consumer {
     }
 
     /// The same, with a say about a queue that does not fit.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use buffer_driver::{ConsumerConfig, MemoryStore, SystemClock};
+    /// use buffer_driver::{InitializeError, Resume};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+    /// # let consumer = buffer::Consumer::with_store(ConsumerConfig::default(), store, clock)?;
+    /// // The database has stored batch 41, and the queue was made anew meanwhile.
+    /// let stored = Some(41);
+    /// let refused = consumer.initialize(stored).await;
+    /// assert!(matches!(refused, Err(InitializeError::AheadOfQueue { .. })));
+    /// let resume = Resume { accept_reset: true, ..Resume::after(stored) };
+    /// let taken = consumer.initialize_with(resume).await?;
+    /// assert_eq!(consumer.epoch(), Some(taken.epoch));
+    /// # consumer.close().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -199,6 +271,35 @@ impl Consumer {
 
     /// Batches as they come, without end, for a consumer that has taken over. It ends after an error
     /// that says [`NextError::Ended`] or [`NextError::NotInitialized`]; any other is followed by another try.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use buffer_driver::{ConsumerConfig, MemoryStore, ProducerConfig, SystemClock};
+    /// use futures_lite::StreamExt;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+    /// # let config = ProducerConfig::default();
+    /// # let producer = buffer::Producer::with_store(config, store.clone(), clock.clone())?;
+    /// # for entry in ["one", "two", "three"] {
+    /// #     producer.produce(vec![entry.into()], "".into()).await?;
+    /// #     producer.flush().await?;
+    /// # }
+    /// # producer.close().await?;
+    /// # let consumer = buffer::Consumer::with_store(ConsumerConfig::default(), store, clock)?;
+    /// # consumer.initialize(None).await?;
+    /// let mut batches = std::pin::pin!(consumer.stream().take(2));
+    /// let mut entries = Vec::new();
+    /// while let Some(batch) = batches.try_next().await? {
+    ///     consumer.ack(batch.sequence).await?;
+    ///     entries.extend(batch.entries);
+    /// }
+    /// assert_eq!(entries, ["one", "two"]);
+    /// # consumer.close().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn stream(&self) -> impl Stream<Item = Result<ConsumedBatch, NextError>> + Send + '_ {
         stream::unfold(false, move |ended| async move {
             if ended {
@@ -273,6 +374,38 @@ impl Consumer {
     /// Goes past the next batch without handing it out, because it is missing
     /// or corrupt: its entries are lost to this caller.
     ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use buffer_driver::{ConsumerConfig, MemoryStore, ProducerConfig, Store, SystemClock};
+    /// use buffer_driver::NextError;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+    /// # let config = ProducerConfig::default();
+    /// # let producer = buffer::Producer::with_store(config, store.clone(), clock.clone())?;
+    /// # for entry in ["one", "two"] {
+    /// #     producer.produce(vec![entry.into()], "".into()).await?;
+    /// #     producer.flush().await?;
+    /// # }
+    /// # producer.close().await?;
+    /// # let first = store.list(&"ingest".into(), None).await.unwrap().objects.remove(0).location;
+    /// # store.delete(vec![first]).await;
+    /// # let consumer = buffer::Consumer::with_store(ConsumerConfig::default(), store, clock)?;
+    /// # consumer.initialize(None).await?;
+    /// // Somebody has deleted the first of two batches.
+    /// let Err(NextError::BatchMissing { sequence, .. }) = consumer.next_batch().await else {
+    ///     panic!("it is gone");
+    /// };
+    /// consumer.skip(sequence.0).await?; // its entries are lost
+    /// let batch = consumer.wait_batch().await?;
+    /// assert_eq!(batch.sequence, 1);
+    /// assert_eq!(batch.entries, ["two"]);
+    /// # consumer.close().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`SkipError`] when `sequence` is not the next one.
@@ -341,6 +474,26 @@ impl Consumer {
     }
 
     /// Brings the [metrics](crate::metrics) up to date, for whoever is about to read them.
+    ///
+    /// ```
+    /// use buffer_driver::Consumer;
+    ///
+    /// /// Answers a scrape; `render` is the recorder's, which writes down what it was told last.
+    /// fn scrape(consumer: &Consumer, render: impl Fn() -> String) -> String {
+    ///     consumer.refresh_metrics(); // the lag has risen since, if nothing was done
+    ///     render()
+    /// }
+    /// # use std::sync::Arc;
+    /// # use buffer_driver::{ConsumerConfig, MemoryStore, SystemClock};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+    /// # let consumer = buffer::Consumer::with_store(ConsumerConfig::default(), store, clock)?;
+    /// # assert_eq!(scrape(&consumer, || "a page".into()), "a page");
+    /// # consumer.close().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn refresh_metrics(&self) {
         self.engine.report();
     }

@@ -49,6 +49,33 @@ pub struct FetchHandle {
 }
 
 /// A batch that could not be fetched.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::{ConsumerConfig, MemoryStore, ProducerConfig, SystemClock};
+/// use buffer_driver::{FetchError, Store};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+/// # let config = ProducerConfig::default();
+/// # let producer = buffer::Producer::with_store(config, store.clone(), clock.clone())?;
+/// # producer.produce(vec!["one".into()], "".into()).await?;
+/// # producer.close().await?;
+/// # let consumer = buffer::Consumer::with_store(ConsumerConfig::default(), store.clone(), clock)?;
+/// # consumer.initialize(None).await?;
+/// let descriptor = consumer.next_descriptors(1).await?.remove(0);
+/// let key = descriptor.location.clone();
+/// store.delete(vec![key.as_str().into()]).await; // somebody tidies up by hand
+///
+/// let error = consumer.fetch_handle().fetch(descriptor).await.unwrap_err();
+/// assert!(matches!(error, FetchError::Missing { sequence: 0, .. }));
+/// assert_eq!(error.to_string(), format!("batch 0: there is no object {key}"));
+/// assert!(!error.is_retryable(), "it does not come back");
+/// # consumer.close().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
@@ -116,6 +143,28 @@ impl FetchHandle {
     }
 
     /// Fetches a batch object's bytes without opening them. Cancel-safe.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use buffer_driver::{ConsumerConfig, MemoryStore, ProducerConfig, SystemClock};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+    /// # let config = ProducerConfig::default();
+    /// # let producer = buffer::Producer::with_store(config, store.clone(), clock.clone())?;
+    /// # producer.produce(vec!["one".into()], "".into()).await?;
+    /// # producer.close().await?;
+    /// # let consumer = buffer::Consumer::with_store(ConsumerConfig::default(), store, clock)?;
+    /// # consumer.initialize(None).await?;
+    /// # let descriptor = consumer.next_descriptors(1).await?.remove(0);
+    /// let fetch = consumer.fetch_handle();
+    /// let bytes = fetch.fetch_raw(&descriptor).await?; // keep them, or send them on
+    /// let batch = fetch.decode(descriptor, &bytes)?; // where computing disturbs nobody
+    /// assert_eq!(batch.entries, ["one"]);
+    /// # consumer.close().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

@@ -11,6 +11,38 @@ use crate::store::Store;
 use crate::store_url::{StoreLocation, StoreOptions};
 
 /// A [`Producer`], a [`Consumer`] or an [`Inspector`], which an adapter makes alike.
+///
+/// ```
+/// use std::sync::Arc;
+/// use buffer_driver::{
+///     CloudStore, ConfigError, Handle, Inspector, InspectorConfig, Producer, ProducerConfig, Runtime,
+///     SystemClock, open_existing_store, open_store,
+/// };
+///
+/// /// What an adapter without buckets does to make any of the three.
+/// fn open<H: Handle>(config: &H::Config, runtime: Arc<dyn Runtime>) -> Result<H, ConfigError> {
+///     let (location, options) = H::place(config);
+///     let no_bucket = |cloud: &CloudStore| Err(ConfigError::missing_feature(cloud));
+///     let store = if H::MAKES_STORE {
+///         open_store(location, options, &runtime, no_bucket)?
+///     } else {
+///         open_existing_store(location, options, &runtime, no_bucket)?
+///     };
+///     H::over(config, store, Arc::new(SystemClock), runtime)
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime = Arc::new(buffer::TokioRuntime::current()?);
+/// let config = ProducerConfig { store: "memory:doc handle".into(), ..ProducerConfig::default() };
+/// let producer: Producer = open(&config, runtime.clone())?;
+/// let config = InspectorConfig { store: "memory:doc handle".into(), ..InspectorConfig::default() };
+/// let inspector: Inspector = open(&config, runtime)?;
+/// assert_eq!(inspector.store().to_string(), "memory:doc handle");
+/// # producer.close().await?;
+/// # Ok(())
+/// # }
+/// ```
 pub trait Handle: Sized {
     /// What it is made from.
     type Config;

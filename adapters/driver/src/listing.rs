@@ -17,6 +17,25 @@ const PAGE: usize = 1000;
 const MOST: usize = 8;
 
 /// The objects of a listing as a client gives them, one after the other.
+///
+/// ```
+/// use buffer_driver::buffer_core::ListedObject;
+/// use buffer_driver::{ListStream, StoreErrorKind, StoreFailure};
+/// use futures_lite::{StreamExt, future::block_on, stream};
+///
+/// // What a client lists, in its own words, as the driver's.
+/// let client = stream::iter([Ok(("q/a", 3)), Err("HTTP 503")]);
+/// let mut listing: ListStream = Box::pin(client.map(|said| match said {
+///     Ok((key, bytes)) => {
+///         Ok(ListedObject { location: key.into(), last_modified: None, bytes: Some(bytes) })
+///     }
+///     Err(error) => Err(StoreFailure::new(StoreErrorKind::Throttled, error)),
+/// }));
+/// let first = block_on(listing.try_next())?.expect("one is there");
+/// assert_eq!((first.location.as_str(), first.bytes), ("q/a", Some(3)));
+/// assert!(block_on(listing.try_next()).is_err());
+/// # Ok::<(), StoreFailure>(())
+/// ```
 pub type ListStream = Pin<Box<dyn Stream<Item = Result<ListedObject, StoreFailure>> + Send>>;
 
 /// Makes pages of streams, for a [`Store`](crate::Store) whose client lists by streams.

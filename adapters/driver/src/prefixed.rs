@@ -17,6 +17,7 @@ use crate::store::{Store, StoreFailure};
 ///
 /// let store = PrefixedStore::new(MemoryStore::new("one"), "queues/a".into());
 /// assert_eq!(store.to_string(), "memory:one/queues/a");
+/// assert_eq!(store.prefix().as_str(), "queues/a");
 /// ```
 #[derive(Debug)]
 pub struct PrefixedStore<S> {

@@ -61,6 +61,26 @@ pub struct Producer {
 }
 
 /// What [`Producer::produce`] returns: how to follow the entries.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::{MemoryStore, ProducerConfig, SystemClock};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+/// # let flush_interval = std::time::Duration::from_secs(60); // however slow the machine is
+/// # let config = ProducerConfig { flush_interval, ..ProducerConfig::default() };
+/// # let producer = buffer::Producer::with_store(config, store, clock)?;
+/// let one = producer.produce(vec!["one".into()], "".into()).await?;
+/// let other = producer.produce(vec!["other".into()], "".into()).await?;
+/// assert!(one.watcher.is_same_batch(&other.watcher), "waiting for one of them is enough");
+/// assert!(one.ingestion_time_ms > 0, "to be looked up in the batch's metadata");
+/// producer.flush().await?;
+/// other.watcher.await_durable().await?;
+/// # producer.close().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct WriteHandle {
     /// Tells when the entries are durable.
@@ -99,6 +119,24 @@ struct Settlement {
 }
 
 /// What a producer has done so far, and what it holds.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::{MemoryStore, ProducerConfig, SystemClock};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+/// # let producer = buffer::Producer::with_store(ProducerConfig::default(), store, clock)?;
+/// producer.produce(vec!["one".into()], "a note".into()).await?;
+/// assert!(producer.stats().buffered_bytes > "one".len() + "a note".len());
+/// producer.flush().await?;
+/// let stats = producer.stats();
+/// assert_eq!((stats.batches_durable, stats.swaps, stats.buffered_bytes), (1, 1, 0));
+/// assert_eq!(producer.conflict_rate(), 0.0, "nobody else writes this manifest");
+/// # producer.close().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProducerStats {
@@ -110,7 +148,8 @@ pub struct ProducerStats {
     pub swaps: u64,
     /// Manifest swaps that were answered with a conflict.
     pub conflicts: u64,
-    /// Bytes submitted and not settled.
+    /// Bytes that what is submitted and not settled takes, what it takes to keep track of it included: it is these
+    /// that `max_buffered_bytes` limits.
     pub buffered_bytes: usize,
     /// Batches past sealing and not settled.
     pub inflight_batches: usize,
@@ -549,6 +588,26 @@ impl Producer {
     }
 
     /// Brings the [metrics](crate::metrics) up to date, for whoever is about to read them: ages rise by themselves.
+    ///
+    /// ```
+    /// use buffer_driver::Producer;
+    ///
+    /// /// Answers a scrape; `render` is the recorder's, which writes down what it was told last.
+    /// fn scrape(producer: &Producer, render: impl Fn() -> String) -> String {
+    ///     producer.refresh_metrics();
+    ///     render()
+    /// }
+    /// # use std::sync::Arc;
+    /// # use buffer_driver::{MemoryStore, ProducerConfig, SystemClock};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+    /// # let producer = buffer::Producer::with_store(ProducerConfig::default(), store, clock)?;
+    /// # assert_eq!(scrape(&producer, || "a page".into()), "a page");
+    /// # producer.close().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn refresh_metrics(&self) {
         self.engine.report();
     }

@@ -15,6 +15,27 @@ use crate::runtime::BoxFuture;
 /// Every method starts its request once and never repeats it: retries, back-off
 /// and time-outs are the caller's. A future that is dropped may leave its
 /// request under way.
+///
+/// ```
+/// use buffer_driver::buffer_core::{Condition, ReadOutcome, WriteOutcome};
+/// use buffer_driver::{MemoryStore, Store, StoreFailure};
+///
+/// # futures_lite::future::block_on(async {
+/// let store: &dyn Store = &MemoryStore::new("one");
+/// let key = "q/manifest".into();
+/// let written = store.write(&key, vec!["one".into()], Condition::Absent).await?;
+/// let WriteOutcome::Stored(version) = written else { panic!("there was nothing yet") };
+/// let again = store.write(&key, vec!["two".into()], Condition::Absent).await?;
+/// assert!(matches!(again, WriteOutcome::Conflict));
+/// let unchanged = store.read(&key, Some(version)).await?;
+/// assert!(matches!(unchanged, ReadOutcome::NotModified));
+///
+/// assert_eq!(store.list(&"q".into(), None).await?.objects[0].location, key);
+/// let deleted = store.delete(vec![key, "q/gone".into()]).await;
+/// assert!(deleted.iter().all(Result::is_ok), "what is gone is deleted as well");
+/// # Ok::<(), StoreFailure>(())
+/// # }).unwrap();
+/// ```
 pub trait Store: fmt::Debug + fmt::Display + Send + Sync + 'static {
     /// Writes a whole object if `condition` holds, in one step that readers see whole or not at all.
     fn write(
@@ -105,6 +126,18 @@ impl StoreFailure {
     }
 
     /// One for a store that named no version where there must be one: what it keeps cannot be swapped.
+    ///
+    /// ```
+    /// use buffer_driver::{StoreErrorKind, StoreFailure};
+    ///
+    /// // What an adapter says when an answer has no `ETag`.
+    /// let failure = StoreFailure::without_version();
+    /// assert_eq!(failure.kind, StoreErrorKind::Unsupported);
+    /// assert_eq!(
+    ///     failure.source.map(|source| source.to_string()).as_deref(),
+    ///     Some("the store names no version of the object")
+    /// );
+    /// ```
     pub fn without_version() -> Self {
         Self::new(StoreErrorKind::Unsupported, "the store names no version of the object")
     }

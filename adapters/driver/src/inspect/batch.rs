@@ -10,6 +10,31 @@ use super::Inspector;
 use crate::codecs;
 
 /// A batch object as it lies in the store, damaged or not.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::{InspectorConfig, MemoryStore, ProducerConfig, SystemClock};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+/// # let config = ProducerConfig::default();
+/// # let producer = buffer::Producer::with_store(config, store.clone(), clock.clone())?;
+/// # producer.produce(vec!["one".into(), "two".into()], "".into()).await?;
+/// # producer.close().await?;
+/// # let inspector = buffer::Inspector::with_store(InspectorConfig::default(), store, clock)?;
+/// let entry = inspector.read().await?.entry(0).expect("it is listed");
+/// let batch = inspector.batch(&entry.location).await?;
+/// assert_eq!(batch.footer()?.record_count, 2);
+/// assert_eq!(batch.records()?, ["one", "two"]);
+/// assert_eq!(batch.records_of(&entry.metadata)?, ["one", "two"], "its manifest entry agrees");
+///
+/// let mut torn = batch;
+/// torn.object.bytes.truncate(10);
+/// let error = torn.footer().unwrap_err();
+/// assert!(error.to_string().starts_with(entry.location.as_str()), "{error}");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct BatchObject {
@@ -21,6 +46,24 @@ pub struct BatchObject {
 }
 
 /// Why a batch object cannot be looked at.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::{InspectorConfig, MemoryStore, SystemClock};
+/// use buffer_driver::LookError;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+/// # let inspector = buffer::Inspector::with_store(InspectorConfig::default(), store, clock)?;
+/// let error = inspector.batch(&"ingest/gone.batch".into()).await.unwrap_err();
+/// assert_eq!(error.to_string(), "there is no object ingest/gone.batch in memory:one");
+/// // A key that leads out of the queue's place is never asked for.
+/// let error = inspector.batch(&"ingest/../secret".into()).await.unwrap_err();
+/// assert!(matches!(error, LookError::Store(_)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LookError {

@@ -34,14 +34,24 @@ pub use verify::{Depth, Problem, QueueObjects, Verification};
 ///
 /// ```
 /// # use std::sync::Arc;
-/// # use buffer_driver::{Inspector, InspectorConfig, MemoryStore, Runtime, SystemClock};
-/// # async fn shown(runtime: Arc<dyn Runtime>) -> Result<(), Box<dyn std::error::Error>> {
-/// let store = MemoryStore::shared("one");
-/// let config = InspectorConfig::default();
-/// let inspector = Inspector::with_store(&config, store, Arc::new(SystemClock), runtime)?;
+/// # use buffer_driver::{Inspector, InspectorConfig, MemoryStore, ProducerConfig, SystemClock};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+/// # let runtime = Arc::new(buffer::TokioRuntime::current()?);
+/// # let config = ProducerConfig::default();
+/// # let producer = buffer::Producer::with_store(config, store.clone(), clock.clone())?;
+/// # producer.produce(vec!["one".into()], "".into()).await?;
+/// # producer.close().await?;
+/// let inspector = Inspector::with_store(&InspectorConfig::default(), store, clock, runtime)?;
+/// assert_eq!(inspector.store().to_string(), "memory:one");
+/// assert_eq!(inspector.data_path_prefix().as_str(), "ingest");
+/// assert_eq!(inspector.manifest_path().as_str(), "ingest/manifest");
+///
 /// let reading = inspector.read().await?;
 /// let status = inspector.status(&reading);
 /// println!("{} batches wait, the oldest for {:?}", status.depth, status.lag());
+/// assert_eq!(status.depth, 1);
 /// # Ok(())
 /// # }
 /// ```
@@ -56,6 +66,22 @@ pub struct Inspector {
 }
 
 /// Why a queue cannot be looked at.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::{InspectorConfig, MemoryStore, SystemClock};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = Arc::new(MemoryStore::new("empty"));
+/// let config = InspectorConfig::default();
+/// let inspector = buffer::Inspector::with_store(config, store, Arc::new(SystemClock))?;
+/// let error = inspector.read().await.unwrap_err();
+/// let told = "no such queue: there is no manifest ingest/manifest in memory:empty";
+/// assert_eq!(error.to_string(), told);
+/// assert!(!error.is_retryable(), "until somebody produces");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InspectError {

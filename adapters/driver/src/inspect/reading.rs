@@ -8,6 +8,29 @@ use buffer_core::{Location, Object, Sequence, UnixMillis, Version, batch_time};
 use super::InspectError;
 
 /// A manifest as it was read: contents, version and time of one answer.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::{InspectorConfig, MemoryStore, ProducerConfig, SystemClock};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+/// # let config = ProducerConfig::default();
+/// # let producer = buffer::Producer::with_store(config, store.clone(), clock.clone())?;
+/// # producer.produce(vec!["one".into()], "a note".into()).await?;
+/// # producer.close().await?;
+/// # let inspector = buffer::Inspector::with_store(InspectorConfig::default(), store, clock)?;
+/// let reading = inspector.read().await?;
+/// assert_eq!(reading.manifest.len(), 1);
+/// let entry = reading.entry(0).expect("it is listed");
+/// assert_eq!(entry.metadata[0].payload, "a note");
+/// assert_eq!(reading.entry_at(&entry.location), Some(entry));
+/// assert_eq!(reading.entry(1), None);
+///
+/// assert!(inspector.read_after(&reading).await?.is_none(), "nothing has changed since");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Reading {
@@ -52,6 +75,27 @@ impl Reading {
 }
 
 /// What a manifest tells of its queue.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// # use buffer_driver::{ConsumerConfig, InspectorConfig, MemoryStore, ProducerConfig, SystemClock};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+/// # let config = ConsumerConfig::default();
+/// # let consumer = buffer::Consumer::with_store(config, store.clone(), clock.clone())?;
+/// # consumer.initialize(None).await?;
+/// # let inspector = buffer::Inspector::with_store(InspectorConfig::default(), store, clock)?;
+/// // Somebody has taken over a queue that is empty.
+/// let status = inspector.status(&inspector.read().await?);
+/// assert_eq!((status.epoch, status.depth, status.next_sequence), (1, 0, 0));
+/// assert_eq!((status.oldest.as_ref(), status.lag()), (None, Some(Duration::ZERO)));
+/// assert!(!status.manifest_is_large());
+/// # consumer.close().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueStatus {
@@ -74,6 +118,28 @@ pub struct QueueStatus {
 }
 
 /// The batch that has waited longest.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::{InspectorConfig, MemoryStore, ProducerConfig, SystemClock};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+/// # let config = ProducerConfig::default();
+/// # let producer = buffer::Producer::with_store(config, store.clone(), clock.clone())?;
+/// # let inspector = buffer::Inspector::with_store(InspectorConfig::default(), store, clock)?;
+/// let handle = producer.produce(vec!["one".into()], "".into()).await?;
+/// producer.flush().await?;
+///
+/// let status = inspector.status(&inspector.read().await?);
+/// assert_eq!(status.lag(), status.oldest.as_ref().and_then(|oldest| oldest.age));
+/// let oldest = status.oldest.expect("one waits");
+/// assert_eq!(oldest.sequence, 0);
+/// assert_eq!(oldest.ingestion_time.map(|time| time.0), Some(handle.ingestion_time_ms));
+/// # producer.close().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OldestBatch {

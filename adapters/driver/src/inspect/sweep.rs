@@ -50,12 +50,63 @@ struct JudgedBy {
 }
 
 /// Objects that were judged together. Only a sweep makes one, so that nothing is deleted that was not judged.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// # use buffer_driver::{InspectorConfig, MemoryStore, ProducerConfig, Store, SystemClock};
+/// # use buffer_driver::buffer_core::{Condition, Location};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+/// # let left_over = Location::from("ingest/01ARZ3NDEKTSV4RRFFQ69G5FAV.batch");
+/// # let _ = store.write(&left_over, vec!["a batch".into()], Condition::Absent).await;
+/// # std::thread::sleep(Duration::from_millis(5));
+/// # let config = ProducerConfig::default();
+/// # let producer = buffer::Producer::with_store(config, store.clone(), clock.clone())?;
+/// # producer.produce(vec!["one".into()], "".into()).await?;
+/// # producer.close().await?;
+/// # let config =
+/// #     InspectorConfig { gc_grace_period: Duration::from_millis(1), ..InspectorConfig::default() };
+/// # let inspector = buffer::Inspector::with_store(config, store, clock)?;
+/// // A batch that nobody lists, and that is older than the grace period.
+/// let mut sweep = inspector.sweep();
+/// let page = sweep.next_page().await?.expect("objects are there");
+/// assert_eq!(page.files().len(), 3, "the manifest, a listed batch, and that one");
+/// let deleted = sweep.delete(&page).await;
+/// assert!(matches!(&deleted[..], [(key, Ok(()))] if *key == left_over));
+/// assert!(sweep.next_page().await?.is_none());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct SweptPage {
     files: Vec<SweptFile>,
 }
 
 /// One object, and what becomes of it.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::{InspectorConfig, MemoryStore, ProducerConfig, SystemClock};
+/// use buffer_driver::buffer_core::{KeepReason, Verdict};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+/// # let config = ProducerConfig::default();
+/// # let producer = buffer::Producer::with_store(config, store.clone(), clock.clone())?;
+/// # producer.produce(vec!["one".into()], "".into()).await?;
+/// # producer.close().await?;
+/// # let inspector = buffer::Inspector::with_store(InspectorConfig::default(), store, clock)?;
+/// let page = inspector.sweep().next_page().await?.expect("objects are there");
+/// let [batch, manifest] = page.files() else { panic!("{page:?}") };
+/// assert_eq!(batch.verdict, Verdict::Keep(KeepReason::Listed));
+/// assert_eq!(manifest.location.as_str(), "ingest/manifest");
+/// assert_eq!(manifest.verdict, Verdict::Keep(KeepReason::NoBatch));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SweptFile {
@@ -72,6 +123,27 @@ pub struct SweptFile {
 }
 
 /// Why a sweep cannot go on. What was deleted before stays deleted.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::{ConsumerConfig, InspectorConfig, MemoryStore, SystemClock};
+/// use buffer_driver::{CollectError, SweepError};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+/// # let config = ConsumerConfig::default();
+/// # let consumer = buffer::Consumer::with_store(config, store.clone(), clock.clone())?;
+/// # consumer.initialize(None).await?;
+/// # consumer.close().await?;
+/// # let inspector = buffer::Inspector::with_store(InspectorConfig::default(), store, clock)?;
+/// // Nobody has produced here yet: the path may be wrong.
+/// let error = inspector.sweep().next_page().await.unwrap_err();
+/// assert!(matches!(error, SweepError::Collect(CollectError::NeverUsed)));
+/// assert!(error.to_string().starts_with("nothing can be deleted: nothing was ever listed"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SweepError {

@@ -15,6 +15,32 @@ const READS: usize = 4;
 const MOST_PROBLEMS: usize = 1000;
 
 /// How closely a queue is looked at.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::{InspectorConfig, MemoryStore, ProducerConfig, SystemClock};
+/// use buffer_driver::buffer_core::Condition;
+/// use buffer_driver::{Depth, Store};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+/// # let config = ProducerConfig::default();
+/// # let producer = buffer::Producer::with_store(config, store.clone(), clock.clone())?;
+/// # producer.produce(vec!["one".into()], "".into()).await?;
+/// # producer.close().await?;
+/// # let inspector = buffer::Inspector::with_store(InspectorConfig::default(), store.clone(), clock)?;
+/// let reading = inspector.read().await?;
+/// let key = reading.entry(0).expect("it is listed").location;
+/// let version = inspector.batch(&key).await?.object.version;
+/// // Somebody overwrites the batch.
+/// let _ = store.write(&key, vec!["no batch".into()], Condition::Version(version)).await;
+///
+/// assert!(inspector.verify(Depth::Exists).await?.is_sound(), "something is there");
+/// assert!(!inspector.verify(Depth::Decodes).await?.is_sound(), "but no batch");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Depth {
     /// Whether each listed batch is there. Takes a listing, and a read for each batch that is not in it.
@@ -25,6 +51,31 @@ pub enum Depth {
 }
 
 /// What [`Inspector::verify`] found.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::{InspectorConfig, MemoryStore, ProducerConfig, SystemClock};
+/// use buffer_driver::Depth;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+/// # let config = ProducerConfig::default();
+/// # let producer = buffer::Producer::with_store(config, store.clone(), clock.clone())?;
+/// # for entries in [vec!["one".into(), "two".into()], vec!["three".into()]] {
+/// #     producer.produce(entries, "".into()).await?;
+/// #     producer.flush().await?;
+/// # }
+/// # producer.close().await?;
+/// # let inspector = buffer::Inspector::with_store(InspectorConfig::default(), store, clock)?;
+/// let found = inspector.verify(Depth::Decodes).await?;
+/// assert!(found.is_sound());
+/// assert_eq!((found.batches, found.decoded, found.records), (2, 2, 3));
+/// assert_eq!((found.first_sequence, found.next_sequence), (0, 2));
+/// assert_eq!(found.orphans, 0, "nobody has left anything");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Verification {
@@ -56,6 +107,33 @@ pub struct Verification {
 }
 
 /// What lies under a queue's prefix, by a listing.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::{InspectorConfig, MemoryStore, ProducerConfig, SystemClock};
+/// use buffer_driver::Store;
+/// use buffer_driver::buffer_core::Condition;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+/// # let config = ProducerConfig::default();
+/// # let producer = buffer::Producer::with_store(config, store.clone(), clock.clone())?;
+/// # producer.produce(vec!["one".into()], "".into()).await?;
+/// # producer.close().await?;
+/// # let inspector = buffer::Inspector::with_store(InspectorConfig::default(), store.clone(), clock)?;
+/// // A producer uploads a batch, and dies before it is listed.
+/// let key = "ingest/01ARZ3NDEKTSV4RRFFQ69G5FAV.batch".into();
+/// let _ = store.write(&key, vec!["a batch".into()], Condition::Absent).await;
+///
+/// let reading = inspector.read().await?;
+/// let objects = inspector.objects(&reading).await?;
+/// assert_eq!((objects.orphans, objects.orphan_bytes), (1, 7));
+/// let listed = inspector.batch(&reading.entry(0).expect("it is listed").location).await?;
+/// assert_eq!(objects.batch_bytes, listed.object.bytes.len() as u64);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueObjects {
@@ -68,6 +146,30 @@ pub struct QueueObjects {
 }
 
 /// Something that is wrong with a queue.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::{InspectorConfig, MemoryStore, ProducerConfig, SystemClock};
+/// use buffer_driver::{Depth, Problem, Store};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+/// # let config = ProducerConfig::default();
+/// # let producer = buffer::Producer::with_store(config, store.clone(), clock.clone())?;
+/// # producer.produce(vec!["one".into()], "".into()).await?;
+/// # producer.close().await?;
+/// # let inspector = buffer::Inspector::with_store(InspectorConfig::default(), store.clone(), clock)?;
+/// let key = inspector.read().await?.entry(0).expect("it is listed").location;
+/// store.delete(vec![key.clone()]).await; // somebody tidies up by hand
+///
+/// let found = inspector.verify(Depth::Exists).await?;
+/// let [problem @ Problem::Missing { .. }] = &found.problems[..] else { panic!("{found:?}") };
+/// assert_eq!(problem.sequence().0, 0);
+/// assert_eq!(problem.to_string(), format!("batch 0 is listed, but there is no object {key}"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {

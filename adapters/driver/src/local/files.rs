@@ -41,6 +41,29 @@ use crate::store::StoreFailure;
 /// ```
 ///
 /// [`LocalDirectory`]: crate::LocalDirectory
+///
+/// Whoever only looks at it opens it so that nothing can be made in it:
+///
+/// ```
+/// use buffer_core::Condition;
+/// use buffer_driver::{LocalFiles, StoreErrorKind};
+///
+/// # let root = std::env::temp_dir().join(format!("buffer-doc-existing-{}", std::process::id()));
+/// # let _ = std::fs::remove_dir_all(&root); // of an earlier process of this number
+/// let files = LocalFiles::open(&root)?;
+/// let key = "ingest/1.batch".into();
+/// files.write(&key, &["one".into()], &Condition::Absent)?;
+///
+/// let looking = LocalFiles::open_existing(&root)?;
+/// assert_eq!(looking.root(), root);
+/// assert_eq!(looking.list(&"ingest".into(), None)?.objects[0].location, key);
+/// let refused = looking.delete(&key).unwrap_err();
+/// assert_eq!(refused.kind, StoreErrorKind::Refused);
+/// LocalFiles::open_existing_to_delete(&root)?.delete(&key)?;
+/// assert!(looking.list(&"ingest".into(), None)?.objects.is_empty());
+/// # std::fs::remove_dir_all(root).unwrap();
+/// # Ok::<(), buffer_driver::StoreFailure>(())
+/// ```
 #[derive(Debug)]
 pub struct LocalFiles {
     root: PathBuf,

@@ -70,6 +70,36 @@ use crate::store::StoreFailure;
 /// blocking work; a swap may hold one for up to [`LocalFiles::LOCK_PATIENCE`].
 ///
 /// Not meant for network filesystems, whose locks and links promise less.
+///
+/// ```
+/// use std::sync::Arc;
+/// use buffer_driver::buffer_core::Condition;
+/// use buffer_driver::{LocalDirectory, Runtime, Store, StoreErrorKind, StoreFailure};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime: Arc<dyn Runtime> = Arc::new(buffer::TokioRuntime::current()?);
+/// # let root = std::env::temp_dir().join(format!("buffer-doc-directory-{}", std::process::id()));
+/// # let _ = std::fs::remove_dir_all(&root); // of an earlier process of this number
+/// # async fn shown(root: &std::path::Path, runtime: Arc<dyn Runtime>) -> Result<(), StoreFailure> {
+/// let missing = LocalDirectory::open_existing(root, runtime.clone()).unwrap_err();
+/// assert_eq!(missing.kind, StoreErrorKind::NoSuchStore);
+/// let store = LocalDirectory::open(root, runtime.clone())?; // makes it
+/// assert_eq!(store.root(), root);
+/// store.write(&"q/a".into(), vec!["one".into()], Condition::Absent).await?;
+///
+/// let only_read = LocalDirectory::open_existing(root, runtime.clone())?;
+/// let deleted = only_read.delete(vec!["q/a".into()]).await;
+/// assert!(matches!(&deleted[..], [Err(failure)] if failure.kind == StoreErrorKind::Refused));
+/// let sweeper = LocalDirectory::open_existing_to_delete(root, runtime)?;
+/// assert!(matches!(&sweeper.delete(vec!["q/a".into()]).await[..], [Ok(())]));
+/// # Ok(())
+/// # }
+/// # shown(&root, runtime).await.map_err(|failure| format!("{failure:?}"))?;
+/// # std::fs::remove_dir_all(root)?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct LocalDirectory {
     files: Arc<LocalFiles>,

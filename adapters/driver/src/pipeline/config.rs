@@ -6,6 +6,43 @@ use crate::pipeline::PipelineError;
 use crate::producer::Producer;
 
 /// How a [`Pipeline`](super::Pipeline) works: how much at a time, and how long it tries.
+///
+/// ```
+/// # use std::sync::{Arc, Mutex};
+/// # use buffer_driver::{ConsumerConfig, MemoryStore, ProducerConfig, SystemClock};
+/// use buffer_driver::{ConsumedBatch, Pipeline, PipelineConfig};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+/// # let config = ProducerConfig::default();
+/// # let producer = buffer::Producer::with_store(config, store.clone(), clock.clone())?;
+/// # for entry in ["one", "two", "three"] {
+/// #     producer.produce(vec![entry.into()], "".into()).await?;
+/// #     producer.flush().await?;
+/// # }
+/// # producer.close().await?;
+/// # let consumer = buffer::Consumer::with_store(ConsumerConfig::default(), store, clock)?;
+/// # consumer.initialize(None).await?;
+/// # let stop = async {
+/// #     while consumer.stats().acks < 3 {
+/// #         tokio::task::yield_now().await;
+/// #     }
+/// # };
+/// // One at a time, for a database that keeps nothing but the last sequence.
+/// let config = PipelineConfig { workers: 1, ..PipelineConfig::default() };
+/// let last = Mutex::new(None);
+/// let store = async |batch: Arc<ConsumedBatch>| {
+///     let before = last.lock().unwrap().replace(batch.sequence);
+///     assert!(before < Some(batch.sequence), "strictly in order");
+///     Ok(())
+/// };
+/// let stats = Pipeline::new(&consumer, config).run(&store, stop).await?;
+/// assert_eq!((stats.stored, last.into_inner()?), (3, Some(2)));
+/// # consumer.close().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PipelineConfig {
     /// How many batches are with the sink at a time, at least 1. With 1 the sink gets them strictly in order, and each
@@ -68,6 +105,48 @@ impl PipelineConfig {
 
 /// What becomes of poison: a batch that the sink calls so ([`SinkError::Poison`](super::SinkError::Poison)), or that
 /// failed `max_attempts` times.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::{Consumer, ConsumerConfig, MemoryStore, ProducerConfig, SystemClock};
+/// use buffer_driver::{ConsumedBatch, Pipeline, PipelineConfig, Poison, SinkError};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+/// # let config = ProducerConfig::default();
+/// # let producer = buffer::Producer::with_store(config.clone(), store.clone(), clock.clone())?;
+/// # producer.produce(vec!["not a number".into()], "".into()).await?;
+/// # producer.close().await?;
+/// # let config = ProducerConfig {
+/// #     data_path_prefix: "poison".into(),
+/// #     manifest_path: "poison/manifest".into(),
+/// #     ..config
+/// # };
+/// # let quarantine = buffer::Producer::with_store(config, store.clone(), clock.clone())?;
+/// # let consumer = buffer::Consumer::with_store(ConsumerConfig::default(), store, clock)?;
+/// # consumer.initialize(None).await?;
+/// # let stop = async {
+/// #     while consumer.stats().acks < 1 {
+/// #         tokio::task::yield_now().await;
+/// #     }
+/// # };
+/// let store = async |batch: Arc<ConsumedBatch>| {
+///     let text = str::from_utf8(&batch.entries[0]).map_err(SinkError::poison)?;
+///     text.parse::<u64>().map_err(SinkError::poison)?;
+///     Ok(())
+/// };
+/// // A queue of its own, which somebody looks through.
+/// let poison = Poison::Quarantine(&quarantine);
+/// let pipeline = Pipeline::new(&consumer, PipelineConfig::default()).on_poison(poison);
+/// let stats = pipeline.run(&store, stop).await?;
+/// assert_eq!((stats.stored, stats.quarantined), (0, 1));
+/// assert_eq!(quarantine.stats().batches_durable, 1);
+/// # consumer.close().await?;
+/// # quarantine.close().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub enum Poison<'a> {

@@ -7,6 +7,21 @@ use std::time::Duration;
 use buffer_core::{AckError, Ended, NextError, SubmitError};
 
 /// Why a sink did not store a batch.
+///
+/// ```
+/// use buffer_driver::SinkError;
+///
+/// /// How a database's answer is told to the pipeline.
+/// fn explain(code: u16, text: &str) -> SinkError {
+///     match code {
+///         400..500 => SinkError::poison(text), // it will never take this
+///         _ => SinkError::failed(text),        // it may be back soon
+///     }
+/// }
+///
+/// assert!(matches!(explain(503, "busy"), SinkError::Failed(_)));
+/// assert_eq!(explain(422, "no number").to_string(), "the batch is poison: no number");
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SinkError {
@@ -41,6 +56,32 @@ impl SinkError {
 /// What it had acknowledged stays so. Unless the variant says otherwise it has taken nothing since the failure, and
 /// waited for what was under way, at the most for `drain_timeout`. It can be run again after another `initialize` of
 /// its consumer, which brings back what was taken and not acknowledged.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::{ConsumerConfig, MemoryStore, ProducerConfig, SystemClock};
+/// use buffer_driver::{ConsumedBatch, Pipeline, PipelineConfig, PipelineError, SinkError};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+/// # let config = ProducerConfig::default();
+/// # let producer = buffer::Producer::with_store(config, store.clone(), clock.clone())?;
+/// # producer.produce(vec!["not a number".into()], "".into()).await?;
+/// # producer.close().await?;
+/// # let consumer = buffer::Consumer::with_store(ConsumerConfig::default(), store, clock)?;
+/// # consumer.initialize(None).await?;
+/// let store = async |_: Arc<ConsumedBatch>| Err(SinkError::poison("no number"));
+/// let pipeline = Pipeline::new(&consumer, PipelineConfig::default());
+/// let error = pipeline.run(&store, std::future::pending()).await.unwrap_err();
+/// assert!(matches!(error, PipelineError::Poison { sequence: 0, attempts: 1, .. }));
+/// let told = "batch 0 was not stored after 1 attempts: the batch is poison: no number";
+/// assert_eq!(error.to_string(), told);
+/// assert_eq!(consumer.stats().acks, 0, "it stays in the queue");
+/// # consumer.close().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PipelineError {

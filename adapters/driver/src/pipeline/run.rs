@@ -51,6 +51,46 @@ pub struct Pipeline<'a> {
 }
 
 /// What a pipeline did until it was told to stop.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::{ConsumerConfig, MemoryStore, ProducerConfig, SystemClock};
+/// use std::time::Duration;
+/// use buffer_driver::{ConsumedBatch, Pipeline, PipelineConfig};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+/// # let config = ProducerConfig::default();
+/// # let producer = buffer::Producer::with_store(config, store.clone(), clock.clone())?;
+/// # for entry in ["one", "two"] {
+/// #     producer.produce(vec![entry.into()], "".into()).await?;
+/// #     producer.flush().await?;
+/// # }
+/// # producer.close().await?;
+/// # let consumer = buffer::Consumer::with_store(ConsumerConfig::default(), store, clock)?;
+/// # consumer.initialize(None).await?;
+/// # let stop = async {
+/// #     while consumer.stats().acks < 1 || consumer.stats().batches < 2 {
+/// #         tokio::task::yield_now().await;
+/// #     }
+/// # };
+/// // A sink that hangs at the second batch.
+/// let store = async |batch: Arc<ConsumedBatch>| {
+///     if batch.sequence == 1 {
+///         std::future::pending::<()>().await;
+///     }
+///     Ok(())
+/// };
+/// let config =
+///     PipelineConfig { drain_timeout: Duration::from_millis(5), ..PipelineConfig::default() };
+/// let stats = Pipeline::new(&consumer, config).run(&store, stop).await?;
+/// assert_eq!((stats.stored, stats.quarantined), (1, 0));
+/// assert_eq!(stats.unfinished, 1, "it comes again to whoever takes over");
+/// # consumer.close().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PipelineStats {

@@ -10,6 +10,39 @@ use crate::pipeline::SinkError;
 ///
 /// A function that takes an `Arc<ConsumedBatch>` and returns such a future is one.
 ///
+/// ```
+/// use std::sync::{Arc, Mutex};
+/// use buffer_driver::{ConsumedBatch, Sink, SinkError};
+///
+/// /// Counts what it is given; a database would keep it.
+/// #[derive(Default)]
+/// struct Counter(Mutex<usize>);
+///
+/// impl Sink for Counter {
+///     async fn store(&self, batch: Arc<ConsumedBatch>) -> Result<(), SinkError> {
+///         *self.0.lock().unwrap() += batch.entries.len();
+///         Ok(())
+///     }
+/// }
+/// # use buffer_driver::{ConsumerConfig, MemoryStore, ProducerConfig, SystemClock};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, clock) = (Arc::new(MemoryStore::new("one")), Arc::new(SystemClock));
+/// # let config = ProducerConfig::default();
+/// # let producer = buffer::Producer::with_store(config, store.clone(), clock.clone())?;
+/// # producer.produce(vec!["one".into(), "two".into()], "".into()).await?;
+/// # producer.close().await?;
+/// # let consumer = buffer::Consumer::with_store(ConsumerConfig::default(), store, clock)?;
+/// # consumer.initialize(None).await?;
+/// # let batch = consumer.wait_batch().await?;
+/// let counter = Counter::default();
+/// counter.store(Arc::new(batch)).await?; // as a pipeline calls it
+/// assert_eq!(counter.0.into_inner()?, 2);
+/// # consumer.close().await?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Exactly once
 ///
 /// A sink may get a batch again: after a failure whose effect was there all the same, after a time-out, after a
