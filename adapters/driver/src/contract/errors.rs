@@ -38,6 +38,16 @@ use table::{Case, Delivery};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Whose errors a server sends.
+///
+/// ```
+/// use buffer_driver::contract::errors::{Dialect, Reply, ScriptedServer};
+///
+/// let server = ScriptedServer::start(Reply::Silence)?;
+/// let root = server.endpoint(Dialect::S3);
+/// // A client of Azure is given an account in the path, as its emulator has it.
+/// assert_eq!(server.endpoint(Dialect::Azure), format!("{root}/devstoreaccount1"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// XML bodies, as S3 and what is compatible with it send; the endpoint is `http://HOST:PORT`, the bucket in the path.
@@ -47,6 +57,17 @@ pub enum Dialect {
 }
 
 /// What is asked of an adapter.
+///
+/// ```
+/// use buffer_driver::contract::errors::{Dialect, Suite};
+///
+/// let strict = Suite::new(Dialect::S3);
+/// assert_eq!(strict.coarse, None);
+/// // For a client that tells throttling and time-outs as one kind of error:
+/// let suite = strict.coarse("it says only that trying again may help");
+/// assert_eq!(suite.dialect, Dialect::S3);
+/// assert_eq!(suite.coarse.as_deref(), Some("it says only that trying again may help"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suite {
     /// The server's dialect.
@@ -96,6 +117,26 @@ enum Answer {
 /// Runs the whole table against stores that `open` makes from an endpoint's URL.
 ///
 /// Each row has a server and a store of its own. The bucket or container is called `buffer`.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::MemoryStore;
+/// use buffer_driver::contract::errors::{self, Dialect, Suite};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime = Arc::new(buffer::TokioRuntime::current()?);
+/// // One that never asks the server does not get through.
+/// let open = |_endpoint: &str| Arc::new(MemoryStore::new("deaf")) as _;
+/// let report = errors::run(&Suite::new(Dialect::S3), runtime, open).await;
+/// assert_eq!(report.subject, "errors in the dialect of S3");
+/// assert_eq!(report.violations().count(), report.lines.len());
+/// let violation = report.violations().next().expect("there are many");
+/// assert_eq!(violation.check, "403 AccessDenied to Create");
+/// assert_eq!(violation.expected, "one request");
+/// # Ok(())
+/// # }
+/// ```
 pub async fn run(
     suite: &Suite,
     runtime: Arc<dyn Runtime>,

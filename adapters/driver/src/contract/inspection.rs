@@ -60,6 +60,29 @@ const OLD: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV.batch";
 /// # Errors
 ///
 /// [`Violation`], with the fact that does not hold.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::MemoryStore;
+/// use buffer_driver::contract::inspection;
+/// use buffer_driver::contract::queue::Side;
+/// # use buffer_driver::{Store, buffer_core::Condition};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime = Arc::new(buffer::TokioRuntime::current()?);
+/// # let store = Arc::new(MemoryStore::new("x"));
+/// # let old = "queue-4711/ingest/01ARZ3NDEKTSV4RRFFQ69G5FAV.batch";
+/// # let written = store.write(&old.into(), vec!["left over".into()], Condition::Absent).await;
+/// # assert!(written.is_ok());
+/// // Below this prefix lies what an earlier run left when it was interrupted.
+/// let side = Side::new(store, runtime);
+/// let told = inspection::run(side, "queue-4711".into()).await;
+/// let told = told.expect_err("nobody else may use the prefix").to_string();
+/// assert_eq!(told, "an_old_batch_is_written: expected no failure, saw Ok(Conflict)");
+/// # Ok(())
+/// # }
+/// ```
 pub async fn run(side: Side, prefix: Location) -> Result {
     let runtime = Arc::clone(&side.runtime);
     let looks = look(side, Keys::below(&prefix));

@@ -25,6 +25,27 @@ use super::http::{Connection, Message, Server, forward, response};
 use super::submissions::{Witness, Witnessed};
 
 /// What becomes of an answer that is lost.
+///
+/// ```
+/// use std::io::{Write, read_to_string};
+/// use std::net::TcpStream;
+/// use buffer_driver::contract::proxy::{Fate, Losses, Proxy, Scope};
+/// use buffer_driver::contract::wire::{Options, WireServer};
+///
+/// let server = WireServer::start(&Options::default())?;
+/// let told = |fate| {
+///     let losses = Losses::of(Scope::All, 7).losing(fate, 1000);
+///     let proxy = Proxy::start(server.address(), losses)?;
+///     let mut socket = TcpStream::connect(proxy.address())?;
+///     socket.write_all(b"DELETE /bucket/key HTTP/1.1\r\nConnection: close\r\n\r\n")?;
+///     read_to_string(socket)
+/// };
+/// assert_eq!(told(Fate::Closed)?, "");
+/// assert_eq!(told(Fate::Torn)?, "HTTP/1.1 2");
+/// assert!(told(Fate::Answer(503))?.starts_with("HTTP/1.1 503 Service Unavailable\r\n"));
+/// assert_eq!(server.counts().requests["DELETE"], 3, "each was done");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fate {
     /// The connection is closed without an answer.
@@ -36,6 +57,25 @@ pub enum Fate {
 }
 
 /// Which requests' answers may be lost.
+///
+/// ```
+/// use std::io::{Write, read_to_string};
+/// use std::net::TcpStream;
+/// use buffer_driver::contract::proxy::{Fate, Losses, Proxy, Scope};
+/// use buffer_driver::contract::wire::{Options, WireServer};
+///
+/// let server = WireServer::start(&Options::default())?;
+/// let told = |scope| {
+///     let losses = Losses::of(scope, 7).losing(Fate::Closed, 1000);
+///     let proxy = Proxy::start(server.address(), losses)?;
+///     let mut socket = TcpStream::connect(proxy.address())?;
+///     socket.write_all(b"GET /bucket/key HTTP/1.1\r\nConnection: close\r\n\r\n")?;
+///     read_to_string(socket)
+/// };
+/// assert_eq!(told(Scope::All)?, "");
+/// assert!(told(Scope::Writes)?.starts_with("HTTP/1.1 404 Not Found\r\n"), "it is no write");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// Those of `PUT`.
@@ -45,6 +85,31 @@ pub enum Scope {
 }
 
 /// How often answers are lost, and how.
+///
+/// ```
+/// use std::io::{Write, read_to_string};
+/// use std::net::TcpStream;
+/// use buffer_driver::contract::proxy::{Fate, Losses, Proxy, Scope};
+/// use buffer_driver::contract::wire::{Options, WireServer};
+///
+/// let server = WireServer::start(&Options::default())?;
+/// // Whether the answer is lost, of each of twenty requests.
+/// let lost = |seed| {
+///     let losses = Losses::of(Scope::All, seed).losing(Fate::Closed, 200).losing(Fate::Torn, 200);
+///     let proxy = Proxy::start(server.address(), losses)?;
+///     let ask = |_| {
+///         let mut socket = TcpStream::connect(proxy.address())?;
+///         socket.write_all(b"GET /bucket/key HTTP/1.1\r\nConnection: close\r\n\r\n")?;
+///         read_to_string(socket).map(|answer| answer.len() <= "HTTP/1.1 4".len())
+///     };
+///     (0..20).map(ask).collect::<Result<Vec<_>, _>>()
+/// };
+/// let first = lost(7)?;
+/// assert!(first.contains(&true) && first.contains(&false));
+/// assert_eq!(first, lost(7)?, "the seed decides");
+/// assert_ne!(first, lost(8)?);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Losses {
     scope: Scope,
@@ -83,6 +148,29 @@ impl Losses {
 }
 
 /// What a proxy has seen so far.
+///
+/// ```
+/// use std::io::{Write, read_to_string};
+/// use std::net::TcpStream;
+/// use buffer_driver::contract::proxy::{Fate, Losses, Proxy, Scope};
+/// use buffer_driver::contract::wire::{Options, WireServer};
+///
+/// let server = WireServer::start(&Options::default())?;
+/// let losses = Losses::of(Scope::Writes, 7).losing(Fate::Closed, 1000);
+/// let proxy = Proxy::start(server.address(), losses)?;
+/// for _ in 0..3 {
+///     let mut socket = TcpStream::connect(proxy.address())?;
+///     socket.write_all(
+///         b"PUT /bucket/key HTTP/1.1\r\nIf-None-Match: *\r\nContent-Length: 1\r\n\r\nx",
+///     )?;
+///     assert_eq!(read_to_string(socket)?, "");
+/// }
+/// let counts = proxy.counts();
+/// assert_eq!((counts.of("PUT"), counts.of("GET")), (3, 0));
+/// assert_eq!((counts.conditional["PUT"], counts.repeated_writes), (3, 2));
+/// assert_eq!((counts.lost(), counts.lost[&Fate::Closed], counts.unanswered), (3, 3, 0));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Requests, by method.
@@ -120,6 +208,24 @@ struct Seen {
 }
 
 /// A proxy that runs until it is dropped.
+///
+/// ```
+/// use std::io::{Write, read_to_string};
+/// use std::net::TcpStream;
+/// use buffer_driver::contract::proxy::{Losses, Proxy, Scope};
+/// use buffer_driver::contract::wire::{Options, WireServer};
+///
+/// let server = WireServer::start(&Options::default())?;
+/// let proxy = Proxy::start(server.address(), Losses::of(Scope::All, 7))?;
+/// assert_eq!(proxy.url(), format!("http://{}", proxy.address())); // for the client
+///
+/// let mut socket = TcpStream::connect(proxy.address())?;
+/// socket.write_all(b"HEAD /bucket/key HTTP/1.1\r\nConnection: close\r\n\r\n")?;
+/// let answer = read_to_string(socket)?;
+/// assert!(answer.starts_with("HTTP/1.1 404 Not Found\r\n"), "as the server says");
+/// assert_eq!(proxy.counts().of("HEAD"), 1);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Proxy {
     server: Server,

@@ -36,6 +36,33 @@ use crate::runtime::{Clock, Runtime, SystemClock};
 use crate::store::Store;
 
 /// One implementation of the driver's traits, as a queue uses it.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::time::{Duration, SystemTime};
+/// # use buffer_driver::MemoryStore;
+/// use buffer_driver::Clock;
+/// use buffer_driver::contract::queue::Side;
+///
+/// /// One whose host is a minute late.
+/// struct Late;
+///
+/// impl Clock for Late {
+///     fn now(&self) -> SystemTime {
+///         SystemTime::now() - Duration::from_secs(60)
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime = Arc::new(buffer::TokioRuntime::current()?);
+/// let side = Side::new(Arc::new(MemoryStore::new("shared")), runtime);
+/// assert!(format!("{side:?}").starts_with("memory:shared on tokio"));
+/// let late = Side { clock: Arc::new(Late), ..side.clone() };
+/// assert!(late.clock.now() < side.clock.now());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Side {
     /// The store.
@@ -60,6 +87,29 @@ impl fmt::Debug for Side {
 }
 
 /// How much is sent, and how long things may take.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// # use buffer_driver::MemoryStore;
+/// use buffer_driver::contract::queue::{self, Plan, Side};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime = Arc::new(buffer::TokioRuntime::current()?);
+/// # let side = Side::new(Arc::new(MemoryStore::new("x")), runtime);
+/// // Three billion entries are too many for a moment.
+/// let plan = Plan {
+///     entries_per_producer: 1_000_000_000,
+///     time_limit: Duration::from_millis(20),
+///     ..Plan::default()
+/// };
+/// let told = queue::run(&plan, side, "queue-4711".into()).await;
+/// let told = told.expect_err("it takes hours").to_string();
+/// assert_eq!(told, "a_queue_lives_to_its_end: expected an end within 20ms, saw none");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// How many entries each of the three producers sends. Default: 2,000.
@@ -87,6 +137,29 @@ impl Default for Plan {
 }
 
 /// What a queue's life was like.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// # use buffer_driver::MemoryStore;
+/// use buffer_driver::contract::queue::{self, Plan, Side};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime = Arc::new(buffer::TokioRuntime::current()?);
+/// # let side = Side::new(Arc::new(MemoryStore::new("x")), runtime);
+/// let plan = Plan { grace_period: Duration::from_secs(2), ..Plan::default() };
+/// let summary = queue::run(&plan, side, "queue-4711".into()).await?;
+/// assert_eq!(summary.entries, 3 * plan.entries_per_producer);
+/// assert!(summary.batches_before > 0 && summary.batches_after > 0);
+/// // Every batch was collected in the end, and none before the grace period was over.
+/// assert!(summary.deleted >= summary.batches_before + summary.batches_after);
+/// assert!(summary.took - summary.stored_within >= plan.grace_period);
+/// assert!(summary.conflicts < summary.swaps);
+/// assert!(summary.to_string().starts_with("6000 entries in "));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
@@ -131,6 +204,35 @@ impl fmt::Display for Summary {
 /// # Errors
 ///
 /// [`Violation`], with the fact that does not hold.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::{MemoryStore, Producer, ProducerConfig, SystemClock};
+/// use buffer_driver::contract::queue::{self, Plan, Side};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime = Arc::new(buffer::TokioRuntime::current()?);
+/// # let store = Arc::new(MemoryStore::new("x"));
+/// # let config = ProducerConfig {
+/// #     data_path_prefix: "queue-4711/ingest".into(),
+/// #     manifest_path: "queue-4711/ingest/manifest".into(),
+/// #     ..ProducerConfig::default()
+/// # };
+/// # let clock = Arc::new(SystemClock);
+/// # let producer = Producer::with_store(&config, store.clone(), clock, runtime.clone())?;
+/// # producer.produce(vec!["somebody's".into()], "".into()).await?;
+/// # producer.close().await?;
+/// // Below this prefix somebody else has a queue, with an entry.
+/// let side = Side::new(store, runtime);
+/// let plan = Plan { entries_per_producer: 100, ..Plan::default() };
+/// let told = queue::run(&plan, side, "queue-4711".into()).await;
+/// let violation = told.expect_err("what is not from here is noticed");
+/// assert_eq!(violation.check, "entries_come_back_as_they_went");
+/// assert_eq!(violation.seen, "b\"somebody's\" in batch 0");
+/// # Ok(())
+/// # }
+/// ```
 pub async fn run(plan: &Plan, side: Side, prefix: Location) -> Result<Summary, Violation> {
     run_mixed(plan, side.clone(), side, prefix).await
 }
@@ -141,6 +243,24 @@ pub async fn run(plan: &Plan, side: Side, prefix: Location) -> Result<Summary, V
 /// # Errors
 ///
 /// [`Violation`], with the fact that does not hold.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// use buffer_driver::MemoryStore;
+/// use buffer_driver::contract::queue::{self, Plan, Side};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime = Arc::new(buffer::TokioRuntime::current()?);
+/// // Two handles on the same objects; as a rule they are of two implementations.
+/// let side = || Side::new(MemoryStore::shared("doc run_mixed"), runtime.clone());
+/// let plan = Plan { grace_period: Duration::from_secs(2), ..Plan::default() };
+/// let summary = queue::run_mixed(&plan, side(), side(), "queue-4711".into()).await?;
+/// assert_eq!(summary.entries, 6_000);
+/// # Ok(())
+/// # }
+/// ```
 pub async fn run_mixed(
     plan: &Plan,
     first: Side,

@@ -4,6 +4,25 @@ use std::fmt;
 use std::time::Duration;
 
 /// A check that did not hold: the store is not what a buffer needs.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::MemoryStore;
+/// use buffer_driver::contract::inspection;
+/// use buffer_driver::contract::queue::Side;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime = Arc::new(buffer::TokioRuntime::current()?);
+/// let side = Side::new(Arc::new(MemoryStore::new("x")), runtime);
+/// // No store takes this as a key, so nothing can be written below it.
+/// let Err(violation) = inspection::run(side, "no//key".into()).await else { panic!("it holds") };
+/// assert_eq!(violation.check, "an_old_batch_is_written");
+/// assert_eq!(violation.expected, "no failure");
+/// assert!(violation.seen.contains("InvalidLocation"), "{violation}");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{check}: expected {expected}, saw {seen}")]
 pub struct Violation {
@@ -16,6 +35,36 @@ pub struct Violation {
 }
 
 /// How a check ended.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::MemoryStore;
+/// use buffer_driver::contract::errors::{self, Dialect, Suite};
+/// use buffer_driver::contract::{self, Contract, Feature, Outcome};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let quick = Contract { large_object_bytes: 1 << 10, listed_objects: 20, ..Contract::default() };
+/// # let (store, runtime) = (MemoryStore::new("x"), buffer::TokioRuntime::current()?);
+/// # let (store, runtime) = (Arc::new(store), Arc::new(runtime));
+/// let told = |outcome: Option<&Outcome>| match outcome {
+///     Some(Outcome::Passed) => "it holds".to_owned(),
+///     Some(Outcome::Skipped { because }) => format!("not looked at: {because}"),
+///     Some(Outcome::Violated(violation)) => format!("not {}", violation.expected),
+///     None => "no such check".to_owned(),
+/// };
+/// let contract = quick.lacking(Feature::ModifiedTimes, "it keeps no times");
+/// let report = contract::run(&contract, store.clone(), runtime.clone(), "x".into()).await;
+/// assert_eq!(told(report.outcome("one_of_many_swaps_wins")), "it holds");
+/// let times = report.outcome("a_read_tells_when_the_object_was_written");
+/// assert_eq!(told(times), "not looked at: it keeps no times");
+/// // How servers answer is nothing that memory ever sees.
+/// let open = |_endpoint: &str| store.clone() as _;
+/// let report = errors::run(&Suite::new(Dialect::S3), runtime, open).await;
+/// assert_eq!(told(report.outcome("429 TooManyRequests to Read")), "not one request");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It holds.
@@ -30,6 +79,25 @@ pub enum Outcome {
 }
 
 /// One check of a report.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::MemoryStore;
+/// use buffer_driver::contract::{self, Contract, Outcome};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let quick = Contract { large_object_bytes: 1 << 10, listed_objects: 20, ..Contract::default() };
+/// # let (store, runtime) = (MemoryStore::new("x"), buffer::TokioRuntime::current()?);
+/// let report = contract::run(&quick, Arc::new(store), Arc::new(runtime), "x".into()).await;
+/// let line = &report.lines[0];
+/// assert_eq!(line.check, "a_second_create_is_a_conflict_and_the_first_contents_stay");
+/// assert_eq!(line.outcome, Outcome::Passed);
+/// assert!(line.took < quick.time_limit);
+/// assert!(report.lines.iter().all(|line| line.note.is_empty()), "nothing was tried again");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReportLine {
     /// The check's name.
@@ -43,6 +111,33 @@ pub struct ReportLine {
 }
 
 /// What became of the checks of a suite, in the order in which they ran. Its `Display` is a table.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::MemoryStore;
+/// use buffer_driver::contract::errors::{self, Dialect, Suite};
+/// use buffer_driver::contract::{self, Contract, Outcome};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let quick = Contract { large_object_bytes: 1 << 10, listed_objects: 20, ..Contract::default() };
+/// # let (store, runtime) = (MemoryStore::new("x"), buffer::TokioRuntime::current()?);
+/// # let (store, runtime) = (Arc::new(store), Arc::new(runtime));
+/// let report = contract::run(&quick, store.clone(), runtime.clone(), "x".into()).await;
+/// assert!(report.is_sound());
+/// assert_eq!(report.outcome("no_increment_is_lost"), Some(&Outcome::Passed));
+/// report.expect_all(); // In a test: panics with the table if something does not hold.
+///
+/// // One that is no client of a server at all:
+/// let open = |_endpoint: &str| store.clone() as _;
+/// let report = errors::run(&Suite::new(Dialect::Azure), runtime, open).await;
+/// assert!(!report.is_sound());
+/// let violations = report.violations().count();
+/// let sums = format!("0 passed, 0 skipped, {violations} violated");
+/// assert!(report.to_string().ends_with(&sums), "{report}");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a report may hold violations"]
 pub struct Report {

@@ -82,6 +82,25 @@ impl Contract {
 }
 
 /// Something that a store may do without and still keep a queue.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::MemoryStore;
+/// use buffer_driver::contract::{self, Contract, Feature, Outcome};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let quick = Contract { large_object_bytes: 1 << 10, listed_objects: 20, ..Contract::default() };
+/// # let (store, runtime) = (MemoryStore::new("x"), buffer::TokioRuntime::current()?);
+/// let contract = quick.lacking(Feature::Backslash, "it makes a slash of it");
+/// let report = contract::run(&contract, Arc::new(store), Arc::new(runtime), "x".into()).await;
+/// let skipped = Outcome::Skipped { because: "it makes a slash of it".into() };
+/// assert_eq!(report.outcome("a_backslash_is_no_slash"), Some(&skipped));
+/// // Keys in other alphabets are another matter, and were looked at.
+/// assert_eq!(report.outcome("awkward_keys_are_taken_as_they_are"), Some(&Outcome::Passed));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Feature {
@@ -100,6 +119,16 @@ pub enum Feature {
 }
 
 /// A feature that a store lacks.
+///
+/// ```
+/// use buffer_driver::contract::{Contract, Feature, Lack};
+///
+/// let lack = Lack { feature: Feature::LetterCase, because: "its file system folds case".into() };
+/// let contract = Contract { lacks: vec![lack], ..Contract::default() };
+/// // The same in fewer words:
+/// let shorter = Contract::default().lacking(Feature::LetterCase, "its file system folds case");
+/// assert_eq!(contract, shorter);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lack {
     /// What.
@@ -167,6 +196,17 @@ table! {
 }
 
 /// The names of all checks, in the order in which they run.
+///
+/// ```
+/// use buffer_driver::contract;
+///
+/// // A name is the fact that has to hold.
+/// assert_eq!(
+///     contract::checks().next(),
+///     Some("a_second_create_is_a_conflict_and_the_first_contents_stay")
+/// );
+/// assert!(contract::checks().any(|check| check == "one_of_many_swaps_wins"));
+/// ```
 pub fn checks() -> impl Iterator<Item = &'static str> {
     CHECKS.iter().map(|check| check.name)
 }
@@ -175,6 +215,25 @@ pub fn checks() -> impl Iterator<Item = &'static str> {
 ///
 /// A request that fails for now ([`is_retryable`](crate::StoreErrorKind::is_retryable)) is
 /// tried again, and counted in the report. What a check wrote is deleted when it holds.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::MemoryStore;
+/// use buffer_driver::contract::{self, Contract};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime = Arc::new(buffer::TokioRuntime::current()?);
+/// let store = Arc::new(MemoryStore::new("mine"));
+/// // Small, so that it is quick here; what a queue is trusted to should pass the default.
+/// let contract = Contract { large_object_bytes: 1 << 10, listed_objects: 20, ..Contract::default() };
+/// let report = contract::run(&contract, store, runtime, "contract-4711".into()).await;
+/// report.expect_all();
+/// assert_eq!(report.subject, "memory:mine");
+/// assert!(report.lines.iter().map(|line| &*line.check).eq(contract::checks()));
+/// # Ok(())
+/// # }
+/// ```
 pub async fn run(
     contract: &Contract,
     store: Arc<dyn Store>,

@@ -52,6 +52,15 @@ use crate::store::{Store, StoreFailure};
 type Result<T = (), E = Violation> = std::result::Result<T, E>;
 
 /// How much is sent, and for how long it is tried.
+///
+/// ```
+/// use buffer_driver::contract::submissions::Plan;
+///
+/// // Fewer, in larger batches, for a slow server.
+/// let plan = Plan { submissions: 120, submissions_per_batch: 20, ..Plan::default() };
+/// assert_eq!(plan.submissions / plan.submissions_per_batch as u64, 6);
+/// assert!(plan.delivery_timeout > plan.request_timeout, "a lost answer leaves time to look");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// How many submissions there are, of one entry each. Default: 500.
@@ -82,6 +91,61 @@ impl Default for Plan {
 }
 
 /// What became of the submissions.
+///
+/// ```
+/// # use std::fmt;
+/// # use std::sync::Arc;
+/// # use std::sync::atomic::{AtomicU64, Ordering};
+/// # use buffer_driver::buffer_core::*;
+/// # use buffer_driver::{MemoryStore, StoreClient, StoreFailure};
+/// use buffer_driver::contract::queue::Side;
+/// use buffer_driver::contract::submissions::{self, Plan, Witness, Witnessed};
+///
+/// /// Stores all that it is given, and loses every fifth answer to a write.
+/// # #[derive(Debug)]
+/// struct Lossy(Arc<MemoryStore>, AtomicU64);
+/// impl Witness for Lossy {
+///     fn witnessed(&self) -> Witnessed {
+///         let writes = self.1.load(Ordering::SeqCst);
+///         Witnessed { writes, repeated_writes: 0, lost: [("answer".into(), writes / 5)].into() }
+///     }
+/// }
+/// # impl fmt::Display for Lossy {
+/// #     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// #         f.write_str("a lossy store")
+/// #     }
+/// # }
+/// # type Result<T, E = StoreFailure> = std::result::Result<T, E>;
+/// # impl StoreClient for Lossy {
+/// #     async fn put(&self, key: Location, bytes: Rope, when: Condition) -> Result<WriteOutcome> {
+/// #         let outcome = self.0.put(key, bytes, when).await;
+/// #         let is_lost = (self.1.fetch_add(1, Ordering::SeqCst) + 1).is_multiple_of(5);
+/// #         if is_lost { Err(StoreErrorKind::TimedOut.into()) } else { outcome }
+/// #     }
+/// #     async fn get(&self, key: Location, unless: Option<Version>) -> Result<ReadOutcome> {
+/// #         self.0.get(key, unless).await
+/// #     }
+/// #     async fn page(&self, prefix: Location, after: Option<ListCursor>) -> Result<ListPage> {
+/// #         self.0.page(prefix, after).await
+/// #     }
+/// #     async fn remove(&self, keys: Vec<Location>) -> Vec<Result<()>> {
+/// #         self.0.remove(keys).await
+/// #     }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime = Arc::new(buffer::TokioRuntime::current()?);
+/// let store = Arc::new(MemoryStore::new("x"));
+/// let lossy = Arc::new(Lossy(store.clone(), AtomicU64::new(0)));
+/// let (through, direct) = (Side::new(lossy.clone(), runtime.clone()), Side::new(store, runtime));
+/// let plan = Plan { submissions: 50, ..Plan::default() };
+/// let summary = submissions::settle(&plan, &*lossy, through, direct, "lossy-4711".into()).await?;
+/// assert_eq!((summary.durable, summary.unknown), (50, 0), "there was time to look");
+/// assert_eq!(summary.lost["answer"], summary.writes / 5);
+/// assert!(summary.to_string().starts_with("50 durable, 0 not delivered, 0 unknown"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
@@ -133,12 +197,42 @@ enum Told {
 }
 
 /// What sees the requests of clients, and loses answers.
+///
+/// ```
+/// use buffer_driver::contract::submissions::{Witness, Witnessed};
+///
+/// /// A gateway of one's own: how many writes it let pass, and how many answers it kept back.
+/// struct Gateway(u64, u64);
+///
+/// impl Witness for Gateway {
+///     fn witnessed(&self) -> Witnessed {
+///         Witnessed { writes: self.0, repeated_writes: 0, lost: [("kept".into(), self.1)].into() }
+///     }
+/// }
+/// assert_eq!(Gateway(7, 2).witnessed().lost["kept"], 2);
+/// ```
 pub trait Witness: Sync {
     /// What it has seen so far.
     fn witnessed(&self) -> Witnessed;
 }
 
 /// What a [`Witness`] has seen.
+///
+/// ```
+/// use std::io::{Write, read_to_string};
+/// use std::net::TcpStream;
+/// use buffer_driver::contract::submissions::Witness;
+/// use buffer_driver::contract::wire::{Fault, Faults, Options, WireServer};
+///
+/// let faults = Faults::of(7).with(Fault::LostReply, 1.0)?;
+/// let server = WireServer::start(&Options { faults, ..Options::default() })?;
+/// let mut socket = TcpStream::connect(server.address())?;
+/// socket.write_all(b"PUT /bucket/key HTTP/1.1\r\nContent-Length: 1\r\n\r\nx")?;
+/// assert_eq!(read_to_string(socket)?, "", "the connection is closed without an answer");
+/// let seen = server.witnessed();
+/// assert_eq!((seen.writes, seen.repeated_writes, seen.lost["lost-reply"]), (1, 0, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Witnessed {
     /// Requests to write one object.
@@ -167,6 +261,26 @@ impl Witnessed {
 /// # Errors
 ///
 /// [`Violation`], with the fact that does not hold; also if no answer was lost.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use buffer_driver::MemoryStore;
+/// use buffer_driver::contract::queue::Side;
+/// use buffer_driver::contract::submissions::{self, Plan};
+/// use buffer_driver::contract::wire::{Options, WireServer};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime = Arc::new(buffer::TokioRuntime::current()?);
+/// # let side = Side::new(Arc::new(MemoryStore::new("x")), runtime);
+/// // The witness was left without faults, so all went well and nothing is shown by it.
+/// let server = WireServer::start(&Options::default())?;
+/// let told = submissions::settle(&Plan::default(), &server, side.clone(), side, "x".into()).await;
+/// let told = told.expect_err("a mistake in the test's set-up").to_string();
+/// assert_eq!(told, "answers_are_lost: expected some, saw none, so nothing was shown");
+/// # Ok(())
+/// # }
+/// ```
 pub async fn settle(
     plan: &Plan,
     witness: &dyn Witness,

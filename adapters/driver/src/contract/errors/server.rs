@@ -13,6 +13,26 @@ use super::Dialect;
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// What a [`ScriptedServer`] does with every request.
+///
+/// ```
+/// use std::io::{Write, read_to_string};
+/// use std::net::TcpStream;
+/// use buffer_driver::contract::errors::{Dialect, Reply, ScriptedServer};
+///
+/// let headers = vec![("Retry-After".to_owned(), "30".to_owned())];
+/// let body = b"<Error><Code>SlowDown</Code></Error>".to_vec();
+/// let server = ScriptedServer::start(Reply::Whole { status: 503, headers, body })?;
+///
+/// let endpoint = server.endpoint(Dialect::S3);
+/// let mut socket = TcpStream::connect(endpoint.trim_start_matches("http://"))?;
+/// socket.write_all(b"GET /bucket/key HTTP/1.1\r\nConnection: close\r\n\r\n")?;
+/// let answer = read_to_string(socket)?;
+/// assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"));
+/// assert!(answer.contains("Retry-After: 30\r\n"));
+/// assert!(answer.ends_with("\r\n\r\n<Error><Code>SlowDown</Code></Error>"));
+/// assert_eq!(server.requests(), 1);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// A whole response.

@@ -12,6 +12,24 @@ use super::objects::Operation;
 const MOST_WRITES: usize = 1 << 20;
 
 /// What a [`WireServer`](super::WireServer) has seen so far.
+///
+/// ```
+/// use std::io::{Write, read_to_string};
+/// use std::net::TcpStream;
+/// use buffer_driver::contract::wire::{Options, WireServer};
+///
+/// let server = WireServer::start(&Options::default())?;
+/// for request in ["PUT /bucket/key", "PUT /bucket/key", "PATCH /bucket/key"] {
+///     let mut socket = TcpStream::connect(server.address())?;
+///     write!(socket, "{request} HTTP/1.1\r\nIf-None-Match: *\r\nConnection: close\r\n\r\n")?;
+///     read_to_string(socket)?;
+/// }
+/// let counts = server.counts();
+/// assert_eq!((counts.requests["PUT"], counts.operations["create"]), (2, 2));
+/// assert_eq!((counts.writes, counts.repeated_writes, counts.refused), (2, 1, 1));
+/// assert!(counts.to_string().contains("2, 1 of them again"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {

@@ -14,6 +14,7 @@ use super::operation::Request;
 ///
 /// assert_eq!("torn-reply".parse::<Fault>(), Ok(Fault::TornReply));
 /// assert_eq!(Fault::Error503.to_string(), "error-503");
+/// assert_eq!(Fault::Hang.name(), "hang");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fault {
@@ -116,6 +117,14 @@ impl fmt::Display for Fault {
 }
 
 /// There is no fault of this name.
+///
+/// ```
+/// use buffer_driver::contract::wire::{Fault, UnknownFault};
+///
+/// let unknown: UnknownFault = "lost".parse::<Fault>().expect_err("it has no such name");
+/// let told = unknown.to_string();
+/// assert!(told.starts_with("there is no fault \"lost\"; there are lost-reply, torn-reply, "));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no fault {0:?}; there are {names}", names = Fault::ALL.map(Fault::name).join(", "))]
 pub struct UnknownFault(String);
@@ -148,6 +157,15 @@ pub struct Faults {
 }
 
 /// A rate that cannot be.
+///
+/// ```
+/// use buffer_driver::contract::wire::{Fault, Faults, RateError};
+///
+/// let none = Faults::of(7);
+/// assert_eq!(none.clone().with(Fault::Hang, 5.0), Err(RateError::NoShare(5.0)));
+/// let told = none.all(0.1).expect_err("there are eleven").to_string();
+/// assert_eq!(told, "the rates of all faults come to 1.1; together they are 1 at the most");
+/// ```
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RateError {

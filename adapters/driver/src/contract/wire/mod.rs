@@ -54,6 +54,27 @@ use objects::{Objects, Outcome};
 use operation::{Api, Request};
 
 /// Whose service a server is like.
+///
+/// ```
+/// use std::io::{Write, read_to_string};
+/// use std::net::TcpStream;
+/// use buffer_driver::contract::wire::{Options, Profile, WireServer};
+///
+/// let again = |profile| {
+///     let server = WireServer::start(&Options::of(profile))?;
+///     let mut socket = TcpStream::connect(server.address())?;
+///     // The same object twice, one right after the other.
+///     socket.write_all(
+///         b"PUT /bucket/key HTTP/1.1\r\nContent-Length: 1\r\n\r\nx\
+///           PUT /bucket/key HTTP/1.1\r\nContent-Length: 1\r\nConnection: close\r\n\r\ny",
+///     )?;
+///     read_to_string(socket)
+/// };
+/// assert_eq!(again(Profile::S3)?.matches("HTTP/1.1 200 OK").count(), 2);
+/// assert!(again(Profile::Gcs)?.contains("HTTP/1.1 429 Too Many Requests"));
+/// assert_eq!(Profile::Gcs.to_string(), "gcs");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
     /// S3: conditions on entity tags.
@@ -72,6 +93,28 @@ impl fmt::Display for Profile {
 }
 
 /// What a server makes of the conditions of writes.
+///
+/// ```
+/// use std::io::{Write, read_to_string};
+/// use std::net::TcpStream;
+/// use buffer_driver::contract::wire::{Conditions, Options, WireServer};
+///
+/// // How often the same object can be created.
+/// let created = |conditions| {
+///     let server = WireServer::start(&Options { conditions, ..Options::default() })?;
+///     let create = |_| {
+///         let mut socket = TcpStream::connect(server.address())?;
+///         socket.write_all(
+///             b"PUT /bucket/key HTTP/1.1\r\nIf-None-Match: *\r\nConnection: close\r\n\r\n",
+///         )?;
+///         read_to_string(socket).map(|answer| answer.starts_with("HTTP/1.1 200 OK\r\n"))
+///     };
+///     (0..2).map(create).collect::<Result<Vec<_>, _>>()
+/// };
+/// assert_eq!(created(Conditions::Kept)?, [true, false]);
+/// assert_eq!(created(Conditions::Ignored)?, [true, true]);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conditions {
     /// A write happens if its condition holds.
@@ -83,6 +126,21 @@ pub enum Conditions {
 }
 
 /// What a server is like.
+///
+/// ```
+/// use std::time::Duration;
+/// use buffer_driver::contract::wire::{Conditions, Fault, Faults, Options, Profile, WireServer};
+///
+/// let google = Options::of(Profile::Gcs);
+/// assert_eq!(google.write_interval, Duration::from_secs(1));
+/// // Google, but that objects may be written at any time, and that one request in ten is throttled.
+/// let faults = Faults::of(7).with(Fault::Throttle, 0.1)?;
+/// let options = Options { write_interval: Duration::ZERO, faults, ..google };
+/// assert_eq!((options.port, options.conditions), (0, Conditions::Kept));
+/// let server = WireServer::start(&options)?;
+/// assert_ne!(server.address().port(), 0, "it is a free one");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// The port to listen on, of the loopback address; 0 for a free one, which is the default.
@@ -118,6 +176,28 @@ impl Default for Options {
 }
 
 /// A server that runs until it is dropped.
+///
+/// ```
+/// use std::io::{Write, read_to_string};
+/// use std::net::{SocketAddr, TcpStream};
+/// use buffer_driver::contract::wire::{Fault, Faults, Options, WireServer};
+///
+/// let ask = |server: SocketAddr, request: &str| {
+///     let mut socket = TcpStream::connect(server)?;
+///     write!(socket, "{request}\r\nConnection: close\r\n\r\nhello")?;
+///     read_to_string(socket)
+/// };
+/// let server = WireServer::start(&Options::default())?;
+/// assert_eq!(server.url(), format!("http://{}", server.address()));
+/// // The same objects, by way of a server that never says what became of a request.
+/// let lossy = server.beside(Faults::of(7).with(Fault::LostReply, 1.0)?)?;
+/// let put = "PUT /bucket/key HTTP/1.1\r\nContent-Length: 5";
+/// assert_eq!(ask(lossy.address(), put)?, "");
+/// let get = "GET /bucket/key HTTP/1.1\r\nContent-Length: 5";
+/// assert!(ask(server.address(), get)?.ends_with("\r\n\r\nhello"), "it was written all the same");
+/// assert_eq!((server.counts().writes, lossy.counts().writes), (0, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct WireServer {
     server: Server,
@@ -288,6 +368,47 @@ impl Site {
 /// # Panics
 ///
 /// If it can, or cannot even create and read.
+///
+/// ```
+/// # use std::fmt;
+/// # use buffer_driver::buffer_core::{
+/// #     Condition, ListCursor, ListPage, Location, ReadOutcome, Rope, Version, WriteOutcome,
+/// # };
+/// # use buffer_driver::{MemoryStore, StoreClient, StoreFailure};
+/// use buffer_driver::contract::wire::no_swap_succeeds;
+///
+/// /// Its server never finds the version that it names.
+/// # #[derive(Debug)]
+/// struct Misunderstood(MemoryStore);
+///
+/// # impl fmt::Display for Misunderstood {
+/// #     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// #         f.write_str("misunderstood")
+/// #     }
+/// # }
+/// # type Result<T> = std::result::Result<T, StoreFailure>;
+/// impl StoreClient for Misunderstood {
+///     async fn put(&self, key: Location, bytes: Rope, when: Condition) -> Result<WriteOutcome> {
+///         match when {
+///             Condition::Absent => self.0.put(key, bytes, Condition::Absent).await,
+///             Condition::Version(_) => Ok(WriteOutcome::Conflict),
+///         }
+///     }
+/// #     async fn get(&self, key: Location, unless: Option<Version>) -> Result<ReadOutcome> {
+/// #         self.0.get(key, unless).await
+/// #     }
+/// #     async fn page(&self, prefix: Location, after: Option<ListCursor>) -> Result<ListPage> {
+/// #         self.0.page(prefix, after).await
+/// #     }
+/// #     async fn remove(&self, keys: Vec<Location>) -> Vec<Result<()>> {
+/// #         self.0.remove(keys).await
+/// #     }
+///     // …
+/// }
+///
+/// let store = Misunderstood(MemoryStore::new("x"));
+/// futures_lite::future::block_on(no_swap_succeeds(&store));
+/// ```
 pub async fn no_swap_succeeds(store: &dyn Store) {
     let key = Location::new("never-swapped");
     let created = store.write(&key, vec!["first".into()], Condition::Absent).await;
