@@ -39,12 +39,18 @@ const MOST_FAILURES: usize = 3;
 ///
 /// ```
 /// # use std::{sync::Arc, time::Duration};
-/// # use buffer_driver::{Clock, MemoryStore, Probe, ProbeOptions, Runtime, Store};
-/// # async fn shown(runtime: Arc<dyn Runtime>, clock: Arc<dyn Clock>) -> Result<(), Box<dyn std::error::Error>> {
-/// let store: Arc<dyn Store> = MemoryStore::shared("one");
-/// let probe = Probe::new(store, clock, runtime, ProbeOptions::default());
+/// use buffer_driver::{MemoryStore, Probe, ProbeOptions, SystemClock};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime = Arc::new(buffer::TokioRuntime::current()?);
+/// let store = Arc::new(MemoryStore::new("probed"));
+/// let options = ProbeOptions { swapping: Duration::from_millis(10), ..ProbeOptions::default() };
+/// let probe = Probe::new(store, Arc::new(SystemClock), runtime, options);
+/// assert!(probe.scratch().as_str().starts_with("ingest/.doctor-"));
+///
 /// let report = probe.run().await;
-/// assert_eq!(probe.clean_up().await, 0);
+/// assert_eq!(probe.clean_up().await, 0, "something is left");
 /// assert!(report?.can_compare_and_swap());
 /// # Ok(())
 /// # }
@@ -60,6 +66,30 @@ pub struct Probe {
 }
 
 /// How much a probe asks for.
+///
+/// ```
+/// # use std::{sync::Arc, time::Duration};
+/// use buffer_driver::{Probe, ProbeOptions};
+/// # use buffer_driver::{MemoryStore, SystemClock};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime = Arc::new(buffer::TokioRuntime::current()?);
+/// # let store = Arc::new(MemoryStore::new("probed"));
+/// // A short look, with objects of the size that batches will have.
+/// let options = ProbeOptions {
+///     samples: 4,
+///     object_bytes: 1 << 20,
+///     swapping: Duration::from_millis(10),
+///     monthly_dollars: None,
+///     ..ProbeOptions::default()
+/// };
+/// let report = Probe::new(store, Arc::new(SystemClock), runtime, options).run().await?;
+/// assert!(report.is_all_well());
+/// println!("one object takes {:.0} swaps a second", report.swaps_per_second);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProbeOptions {
     /// Where the queue's batches are; the scratch prefix lies below. Default: `ingest`.
@@ -97,6 +127,17 @@ impl Default for ProbeOptions {
 }
 
 /// What a queue needs of its store.
+///
+/// ```
+/// use buffer_driver::ProbeCheck;
+///
+/// // A store that fails this one can keep no queue.
+/// let vital = ProbeCheck::NoLostSwap;
+/// assert!(vital.is_compare_and_swap());
+/// assert_eq!(format!("{}: {vital}", vital.name()), "no_lost_swap: of many swaps none is lost");
+/// // One that fails this one can, but the collector deletes nothing there.
+/// assert!(!ProbeCheck::Times.is_compare_and_swap());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum ProbeCheck {
@@ -156,6 +197,26 @@ impl fmt::Display for ProbeCheck {
 }
 
 /// How a check came out.
+///
+/// ```
+/// # use std::{sync::Arc, time::Duration};
+/// use buffer_driver::{CheckResult, Probe, ProbeCheck, ProbeOptions};
+/// # use buffer_driver::{MemoryStore, SystemClock};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime = Arc::new(buffer::TokioRuntime::current()?);
+/// # let store = Arc::new(MemoryStore::new("probed"));
+/// # let options = ProbeOptions::default();
+/// # let options = ProbeOptions { samples: 4, swapping: Duration::from_millis(10), ..options };
+/// let report = Probe::new(store, Arc::new(SystemClock), runtime, options).run().await?;
+/// assert_eq!(report.checks[0], CheckResult { check: ProbeCheck::CreateOnly, failure: None });
+/// for CheckResult { check, failure } in &report.checks {
+///     println!("{check}: {}", failure.as_deref().unwrap_or("yes"));
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckResult {
     /// What was checked.
@@ -165,6 +226,25 @@ pub struct CheckResult {
 }
 
 /// How long requests took.
+///
+/// ```
+/// # use std::{sync::Arc, time::Duration};
+/// use buffer_driver::{Latency, Probe, ProbeOptions};
+/// # use buffer_driver::{MemoryStore, SystemClock};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime = Arc::new(buffer::TokioRuntime::current()?);
+/// # let store = Arc::new(MemoryStore::new("probed"));
+/// # let options = ProbeOptions::default();
+/// # let options = ProbeOptions { samples: 4, swapping: Duration::from_millis(10), ..options };
+/// let report = Probe::new(store, Arc::new(SystemClock), runtime, options).run().await?;
+/// let Latency { p50, p99 } = report.put;
+/// println!("a write takes {p50:?}, a slow one {p99:?}");
+/// assert!(p50 <= p99);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Latency {
     /// Half of them took no longer.
@@ -174,6 +254,62 @@ pub struct Latency {
 }
 
 /// What a probe found.
+///
+/// ```
+/// # use std::{fmt, sync::Arc, time::Duration};
+/// # use buffer_driver::buffer_core::{
+/// #     Condition, ListCursor, ListPage, Location, ReadOutcome, Rope, Version, WriteOutcome,
+/// # };
+/// # use buffer_driver::{MemoryStore, StoreClient, StoreFailure, SystemClock};
+/// use buffer_driver::{Probe, ProbeCheck, ProbeOptions};
+///
+/// # type Answer<T> = Result<T, StoreFailure>;
+/// #
+/// # /// Writes without a look at the condition.
+/// # #[derive(Debug)]
+/// # struct Careless(MemoryStore);
+/// #
+/// # impl fmt::Display for Careless {
+/// #     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// #         self.0.fmt(f)
+/// #     }
+/// # }
+/// #
+/// # impl StoreClient for Careless {
+/// #     async fn put(&self, at: Location, payload: Rope, _: Condition) -> Answer<WriteOutcome> {
+/// #         self.0.remove(vec![at.clone()]).await;
+/// #         self.0.put(at, payload, Condition::Absent).await
+/// #     }
+/// #
+/// #     async fn get(&self, at: Location, unless: Option<Version>) -> Answer<ReadOutcome> {
+/// #         self.0.get(at, unless).await
+/// #     }
+/// #
+/// #     async fn page(&self, prefix: Location, after: Option<ListCursor>) -> Answer<ListPage> {
+/// #         self.0.page(prefix, after).await
+/// #     }
+/// #
+/// #     async fn remove(&self, locations: Vec<Location>) -> Vec<Answer<()>> {
+/// #         self.0.remove(locations).await
+/// #     }
+/// # }
+/// #
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime = Arc::new(buffer::TokioRuntime::current()?);
+/// # let options = ProbeOptions::default();
+/// # let options = ProbeOptions { samples: 4, swapping: Duration::from_millis(10), ..options };
+/// // A store that writes without a look at the condition.
+/// let store = Arc::new(Careless(MemoryStore::new("probed")));
+/// let report = Probe::new(store, Arc::new(SystemClock), runtime, options).run().await?;
+/// assert!(!report.is_all_well() && !report.can_compare_and_swap());
+/// assert_eq!(report.advice, None, "no interval would do");
+/// let (check, failure) = report.failures().next().ok_or("it has no failure")?;
+/// assert_eq!(check, ProbeCheck::CreateOnly);
+/// assert_eq!(failure, "a write that may only create was taken although the object was there");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ProbeReport {

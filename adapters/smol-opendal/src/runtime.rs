@@ -46,6 +46,16 @@ impl Default for SmolRuntime {
 
 impl SmolRuntime {
     /// smol's global executor.
+    ///
+    /// ```
+    /// use buffer_smol::{Runtime, SmolRuntime};
+    ///
+    /// let runtime = SmolRuntime::new();
+    /// let (sender, receiver) = smol::channel::bounded(1);
+    /// // It runs by itself.
+    /// runtime.spawn(Box::pin(async move { sender.send("done").await.unwrap_or_default() }));
+    /// assert_eq!(receiver.recv_blocking(), Ok("done"));
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self { executor: None, origin: time::Instant::now() }

@@ -80,12 +80,48 @@ impl OpendalStore {
     }
 
     /// The same under another name, for people.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[cfg(feature = "aws")]
+    /// # {
+    /// use buffer_smol::{HttpOptions, OpendalStore, http_context};
+    /// use opendal::{Operator, services::S3};
+    ///
+    /// let service = S3::default().bucket("one").root("queue").region("eu-west-1").disable_config_load();
+    /// let operator = Operator::new(service)?.with_context(http_context(&HttpOptions::default())?);
+    /// let store = OpendalStore::new(operator)?;
+    /// assert_eq!(store.to_string(), "s3://one/queue/");
+    /// assert_eq!(store.named("the orders' bucket").to_string(), "the orders' bucket");
+    /// # }
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn named(self, name: impl Into<String>) -> Self {
         Self { name: name.into(), ..self }
     }
 
     /// Compares entity tags without their quotes when it writes, as Ceph and DigitalOcean Spaces need it.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[cfg(feature = "aws")]
+    /// # {
+    /// use buffer_smol::{HttpOptions, OpendalStore, http_context, unquoted_e_tag};
+    /// use opendal::{Operator, services::S3};
+    ///
+    /// let service = S3::default().bucket("one").endpoint("https://fra1.digitaloceanspaces.com");
+    /// let service = service.region("us-east-1").disable_config_load();
+    /// let operator = Operator::new(service)?.with_context(http_context(&HttpOptions::default())?);
+    /// let store = OpendalStore::new(operator)?.with_unquoted_e_tags();
+    /// assert_eq!(store.to_string(), "s3://one/");
+    /// // What it sends as `If-Match` for an object that the service calls so:
+    /// assert_eq!(unquoted_e_tag("\"9b2cf5\""), "9b2cf5");
+    /// # }
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn with_unquoted_e_tags(self) -> Self {
         Self { unquoted_e_tags: true, ..self }

@@ -42,6 +42,29 @@ pub fn open_store(
 /// Opens the store that a configuration names only to read and to delete: a directory has to be there, and nothing
 /// is ever made in it.
 ///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::Arc;
+/// use buffer::{ConfigError, Runtime, StoreErrorKind, StoreLocation, StoreOptions, TokioRuntime};
+/// use buffer::{open_existing_store, open_store};
+///
+/// let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::current()?);
+/// # let parent = tempfile::tempdir()?;
+/// # let directory = parent.path().join("queue");
+/// let (queue, options) = (StoreLocation::from(directory.clone()), StoreOptions::new());
+/// let Err(ConfigError::Open { source, .. }) = open_existing_store(&queue, &options, &runtime) else {
+///     panic!("nobody has made {queue}");
+/// };
+/// assert_eq!(source.kind, StoreErrorKind::NoSuchStore);
+/// assert!(!directory.exists(), "nor was it made now");
+///
+/// open_store(&queue, &options, &runtime)?;
+/// assert!(open_existing_store(&queue, &options, &runtime).is_ok());
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 ///
 /// Those of [`open_store`]; [`ConfigError::Open`] for a directory that is not there.
@@ -54,6 +77,24 @@ pub fn open_existing_store(
 }
 
 /// Opens a bucket, with its prefix if it has one.
+///
+/// ```
+/// # fn main() -> Result<(), buffer::ConfigError> {
+/// use buffer::{CloudStore, StoreOptions, open_cloud_store};
+///
+/// let url = "s3://bucket/queue?endpoint=http://127.0.0.1:9000&allow_http=true";
+/// let keys = [("access_key_id", "me"), ("secret_access_key", "abc")];
+/// let cloud = CloudStore::parse(url, &StoreOptions::from_iter(keys), &|_| None)?;
+/// # #[cfg(feature = "aws")]
+/// # {
+/// let store = open_cloud_store(cloud)?; // sends nothing yet
+/// assert_eq!(store.to_string(), "s3://bucket/queue at http://127.0.0.1:9000");
+/// # }
+/// # #[cfg(not(feature = "aws"))]
+/// # assert!(open_cloud_store(cloud).is_err());
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 ///

@@ -80,6 +80,28 @@ impl ObjectStoreAdapter {
     /// Takes the quotes off an ETag before it is sent as the condition of a write.
     ///
     /// For services that compare it so, such as Ceph and DigitalOcean Spaces. The others need the quotes.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use buffer::buffer_driver::buffer_core::{Condition, WriteOutcome};
+    /// use buffer::{ObjectStoreAdapter, Store};
+    /// use object_store::memory::InMemory;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let key = "ingest/manifest".into();
+    /// let memory = || Arc::new(InMemory::new());
+    /// for (unquoted, taken) in [(false, true), (true, false)] {
+    ///     let store = ObjectStoreAdapter::new(memory())?.with_unquoted_e_tags(unquoted);
+    ///     let created = store.write(&key, vec!["one".into()], Condition::Absent).await;
+    ///     let Ok(WriteOutcome::Stored(version)) = created else { panic!("{created:?}") };
+    ///     let swapped = store.write(&key, vec!["two".into()], Condition::Version(version)).await;
+    ///     // This client is one of the others: to it, an ETag without its quotes is another one.
+    ///     assert_eq!(matches!(swapped, Ok(WriteOutcome::Stored(_))), taken);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn with_unquoted_e_tags(mut self, unquoted: bool) -> Self {
         self.unquoted_e_tags = unquoted;

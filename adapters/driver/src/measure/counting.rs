@@ -14,6 +14,27 @@ use crate::client::StoreClient;
 use crate::store::{Store, StoreFailure};
 
 /// What a request was about, and what was answered.
+///
+/// ```
+/// use buffer_driver::buffer_core::Condition;
+/// use buffer_driver::measure::{CountingStore, RequestKind};
+/// use buffer_driver::{MemoryStore, Store};
+///
+/// # fn main() -> Result<(), buffer_driver::StoreFailure> {
+/// # futures_lite::future::block_on(async {
+/// let manifest = "ingest/manifest".into();
+/// let store = CountingStore::new(MemoryStore::new("kinds"), "ingest/manifest".into());
+/// store.read(&manifest, None).await?;
+/// store.write(&manifest, vec!["one".into()], Condition::Absent).await?;
+/// store.write(&manifest, vec!["two".into()], Condition::Absent).await?;
+///
+/// let counts = store.counts();
+/// let seen = RequestKind::ALL.into_iter().filter(|kind| counts.of(*kind).requests > 0);
+/// assert!(seen.map(RequestKind::name).eq(["swap_won", "swap_lost", "manifest_missing"]));
+/// # Ok(())
+/// # })
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum RequestKind {
@@ -48,6 +69,26 @@ pub enum RequestKind {
 }
 
 /// Requests of one kind.
+///
+/// ```
+/// use buffer_driver::buffer_core::Condition;
+/// use buffer_driver::measure::{CountingStore, RequestKind};
+/// use buffer_driver::{MemoryStore, Store};
+///
+/// # fn main() -> Result<(), buffer_driver::StoreFailure> {
+/// # futures_lite::future::block_on(async {
+/// let store = CountingStore::new(MemoryStore::new("tally"), "ingest/manifest".into());
+/// store.write(&"ingest/a".into(), vec!["123".into(), "45".into()], Condition::Absent).await?;
+/// store.delete(vec!["ingest/a".into(), "ingest/b".into()]).await;
+///
+/// let put = store.counts().of(RequestKind::BatchPut);
+/// assert_eq!((put.requests, put.bytes), (1, 5));
+/// println!("a batch took {:?}", put.time / put.requests as u32);
+/// assert_eq!(store.counts().of(RequestKind::Delete).requests, 2, "one for each key");
+/// # Ok(())
+/// # })
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// How many there were; a deletion counts once for each key.
@@ -59,6 +100,26 @@ pub struct Tally {
 }
 
 /// How many requests of which kind there were.
+///
+/// ```
+/// use buffer_driver::measure::{CountingStore, RequestKind};
+/// use buffer_driver::{MemoryStore, Store};
+///
+/// # fn main() -> Result<(), buffer_driver::StoreFailure> {
+/// # futures_lite::future::block_on(async {
+/// let store = CountingStore::new(MemoryStore::new("counts"), "ingest/manifest".into());
+/// store.read(&"ingest/manifest".into(), None).await?;
+/// let before = store.counts();
+/// store.read(&"ingest/manifest".into(), None).await?;
+/// store.list(&"ingest".into(), None).await?;
+///
+/// let since = store.counts().since(&before);
+/// assert_eq!(since.requests(), 2);
+/// assert_eq!(since.of(RequestKind::List).requests, 1);
+/// # Ok(())
+/// # })
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RequestCounts {
     tallies: [Tally; RequestKind::ALL.len()],
@@ -68,6 +129,26 @@ pub struct RequestCounts {
 ///
 /// A request whose future is dropped before it was answered, as those are that
 /// take too long, counts as failed.
+///
+/// ```
+/// use buffer_driver::buffer_core::Condition;
+/// use buffer_driver::measure::{CountingStore, RequestKind};
+/// use buffer_driver::{MemoryStore, Store};
+///
+/// # fn main() -> Result<(), buffer_driver::StoreFailure> {
+/// # futures_lite::future::block_on(async {
+/// let store = CountingStore::new(MemoryStore::new("counted"), "ingest/manifest".into());
+/// let batch = "ingest/batch".into();
+/// store.write(&batch, vec!["12345".into()], Condition::Absent).await?;
+/// store.read(&batch, None).await?;
+/// store.inner().read(&batch, None).await?; // past the counters
+///
+/// let read = store.counts().of(RequestKind::BatchGet);
+/// assert_eq!((read.requests, read.bytes), (1, 5));
+/// # Ok(())
+/// # })
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct CountingStore<S> {
     inner: S,

@@ -25,6 +25,26 @@ const Z99: f64 = 2.326_347_874;
 /// How long a [`SlowStore`] takes, and how much it takes.
 ///
 /// The default is no slowness at all.
+///
+/// ```
+/// # use std::sync::Arc;
+/// use buffer_driver::buffer_core::Condition;
+/// use buffer_driver::measure::{SlowStore, Slowness};
+/// use buffer_driver::{MemoryStore, Store, StoreErrorKind};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime = Arc::new(buffer::TokioRuntime::current()?);
+/// // One object takes a write an hour.
+/// let slowness = Slowness { key_rate: Some(1.0 / 3600.0), ..Slowness::default() };
+/// let store = SlowStore::new(MemoryStore::new("throttled"), slowness, runtime);
+/// let key = "key".into();
+/// assert!(store.write(&key, vec!["first".into()], Condition::Absent).await.is_ok());
+/// let second = store.write(&key, vec!["second".into()], Condition::Absent).await;
+/// assert!(matches!(second, Err(failure) if failure.kind == StoreErrorKind::Throttled));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Slowness {
     /// What a request takes in the median, transfer not counted: one half before the store looks,
@@ -46,6 +66,28 @@ pub struct Slowness {
 /// A store that takes longer than the one below it.
 ///
 /// Without slowness nobody sleeps, and requests go straight to the store below.
+///
+/// ```
+/// # use std::{sync::Arc, time::Duration};
+/// use buffer_driver::buffer_core::ReadOutcome;
+/// use buffer_driver::measure::{SlowStore, Slowness};
+/// use buffer_driver::{MemoryStore, Runtime, Store};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime: Arc<dyn Runtime> = Arc::new(buffer::TokioRuntime::current()?);
+/// let slowness = Slowness { latency: Duration::from_millis(5), ..Slowness::default() };
+/// let store = SlowStore::new(MemoryStore::new("slow"), slowness, Arc::clone(&runtime));
+/// let started = runtime.monotonic();
+/// let read = store.read(&"key".into(), None).await;
+/// assert!(matches!(read, Ok(ReadOutcome::Missing)));
+/// assert!(runtime.monotonic().saturating_since(started) >= slowness.latency);
+///
+/// // The store below answers at once, and has the same name.
+/// assert_eq!(store.inner().to_string(), store.to_string());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct SlowStore<S> {
     inner: S,

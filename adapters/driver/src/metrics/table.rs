@@ -3,6 +3,16 @@
 use metrics::Unit;
 
 /// A metric: its name, and what it tells.
+///
+/// ```
+/// use buffer_driver::metrics::METRICS;
+///
+/// let mut metrics = METRICS.iter();
+/// let bytes = metrics.find(|metric| metric.name == "buffer.bytes_flushed").ok_or("it is there")?;
+/// assert_eq!((bytes.unit.as_str(), bytes.labels), ("bytes", &["queue"][..]));
+/// assert_eq!(bytes.help, "Bytes of these entries, before compression");
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metric {
@@ -19,6 +29,23 @@ pub struct Metric {
 }
 
 /// How a metric is to be read.
+///
+/// ```
+/// use buffer_driver::metrics::{METRICS, MetricKind};
+///
+/// // What to ask of Prometheus.
+/// let query = |name: &str| {
+///     let metric = METRICS.iter().find(|metric| metric.name == name)?;
+///     let name = name.replace('.', "_");
+///     Some(match metric.kind {
+///         MetricKind::Counter => format!("rate({name}[5m])"),
+///         MetricKind::Gauge => name,
+///         MetricKind::Histogram => format!("histogram_quantile(0.99, rate({name}_bucket[5m]))"),
+///     })
+/// };
+/// assert_eq!(query("buffer.acks").as_deref(), Some("rate(buffer_acks[5m])"));
+/// assert_eq!(query("buffer.queue_length").as_deref(), Some("buffer_queue_length"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricKind {
     /// It rises from zero.
@@ -53,6 +80,19 @@ const REQUEST: &[&str] = &["queue", "role", "operation", "kind"];
 
 /// Where histograms tell durations apart, in seconds: from a local disk's to a request's time-out. For recorders
 /// that want buckets, as that of Prometheus does for quantiles; [`METRICS`] with the unit of seconds are those.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use buffer_driver::metrics::{DURATION_BUCKETS, METRICS, MetricKind};
+///
+/// // For a recorder that takes buckets by the name of a metric.
+/// let histograms = METRICS.iter().filter(|metric| metric.kind == MetricKind::Histogram);
+/// let buckets: BTreeMap<_, _> =
+///     histograms.map(|metric| (metric.name, &DURATION_BUCKETS[..])).collect();
+/// // A flush of 80 ms falls into the bucket of those that took no more than 100 ms.
+/// let of_flushes = buckets["buffer.flush_duration_seconds"];
+/// assert_eq!(of_flushes.iter().find(|bound| **bound >= 0.08), Some(&0.1));
+/// ```
 pub const DURATION_BUCKETS: [f64; 15] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
 
@@ -62,6 +102,15 @@ pub const DURATION_BUCKETS: [f64; 15] =
 /// `list_batches` or `delete_batch`; `kind` is a [`StoreErrorKind::name`](crate::StoreErrorKind::name), and of retries
 /// also `conflict` (of an upload), `missing` or `corrupt`; `outcome` is
 /// `not_delivered` or `unknown`; and `reason` is a [`DeliveryFailure::name`](crate::DeliveryFailure::name).
+///
+/// ```
+/// use buffer_driver::metrics::METRICS;
+///
+/// let told_by_role = METRICS.iter().filter(|metric| metric.labels.contains(&"role"));
+/// let names: Vec<_> = told_by_role.map(|metric| metric.name).collect();
+/// assert!(names.contains(&"buffer.manifest_conflicts"));
+/// assert!(!names.contains(&"buffer.acks"), "only a consumer counts these");
+/// ```
 pub const METRICS: &[Metric] = &[
     counter(
         "buffer.batches_flushed",

@@ -18,6 +18,27 @@ const WRITES_PER_FLUSH: f64 = 2.0;
 const SHORTEST: Duration = Duration::from_millis(100);
 
 /// Which `flush_interval` fits a store, and why.
+///
+/// ```
+/// # use std::{sync::Arc, time::Duration};
+/// use buffer_driver::{FlushBound, Probe, ProbeOptions};
+/// # use buffer_driver::{MemoryStore, SystemClock};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime = Arc::new(buffer::TokioRuntime::current()?);
+/// # let store = Arc::new(MemoryStore::new("probed"));
+/// # let quick = ProbeOptions::default();
+/// # let quick = ProbeOptions { samples: 4, swapping: Duration::from_millis(50), ..quick };
+/// // The store is fast, and the budget is small.
+/// let options = ProbeOptions { monthly_dollars: Some(1.0), ..quick };
+/// let report = Probe::new(store, Arc::new(SystemClock), runtime, options).run().await?;
+/// let advice = report.advice.ok_or("it can keep a queue")?;
+/// assert_eq!((advice.flush_interval, advice.bound), (Duration::from_secs(26), FlushBound::Price));
+/// assert!((0.99..=1.0).contains(&advice.dollars_per_month));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct FlushAdvice {
@@ -32,6 +53,29 @@ pub struct FlushAdvice {
 }
 
 /// What keeps a flush interval from being shorter.
+///
+/// ```
+/// # use std::{sync::Arc, time::Duration};
+/// use buffer_driver::{Probe, ProbeOptions};
+/// # use buffer_driver::{MemoryStore, SystemClock};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime = Arc::new(buffer::TokioRuntime::current()?);
+/// # let store = Arc::new(MemoryStore::new("probed"));
+/// # let options = ProbeOptions { monthly_dollars: Some(1.0), ..ProbeOptions::default() };
+/// # let options = ProbeOptions { samples: 4, swapping: Duration::from_millis(50), ..options };
+/// let report = Probe::new(store, Arc::new(SystemClock), runtime, options).run().await?;
+/// let advice = report.advice.ok_or("it can keep a queue")?;
+/// for (bound, interval) in advice.at_least {
+///     println!("{}: at least {interval:?}, for {bound}", bound.name());
+/// }
+/// let names = advice.at_least.map(|(bound, _)| bound.name());
+/// assert_eq!(names, ["swap_latency", "key_rate", "price"]);
+/// assert_eq!(advice.bound.name(), "price");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FlushBound {

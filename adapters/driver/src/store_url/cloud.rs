@@ -16,6 +16,17 @@ use crate::config::ConfigError;
 use crate::store::Store;
 
 /// Whose object store it is, or whose protocol it speaks.
+///
+/// ```
+/// use buffer_driver::{CloudStore, Provider, StoreOptions};
+///
+/// let store = CloudStore::parse("s3a://bucket", &StoreOptions::new(), &|_| None)?;
+/// let provider = store.provider();
+/// assert_eq!(provider, Provider::S3);
+/// let advice = format!("{provider} needs the feature `{}`", provider.feature());
+/// assert_eq!(advice, "S3 needs the feature `aws`");
+/// # Ok::<(), buffer_driver::ConfigError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Provider {
     /// Amazon S3 and what speaks its protocol: `s3://`, `s3a://`.
@@ -154,6 +165,15 @@ impl CloudStore {
     }
 
     /// Takes the prefix out: what is left is the whole bucket.
+    ///
+    /// ```
+    /// use buffer_driver::{CloudStore, StoreOptions};
+    ///
+    /// let mut store = CloudStore::parse("gs://bucket/queues/one", &StoreOptions::new(), &|_| None)?;
+    /// assert_eq!(store.take_prefix(), Some("queues/one".into()));
+    /// assert_eq!(store.to_string(), "gs://bucket");
+    /// # Ok::<(), buffer_driver::ConfigError>(())
+    /// ```
     pub const fn take_prefix(&mut self) -> Option<Location> {
         self.prefix.take()
     }
@@ -161,6 +181,31 @@ impl CloudStore {
     /// Opens it with a function that makes a store of the whole bucket, to which the prefix is added.
     ///
     /// Whatever that store says of itself or of a failure, no secret of the options gets out of it.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use buffer_driver::buffer_core::{Condition, ReadOutcome};
+    /// use buffer_driver::{CloudStore, MemoryStore, Store, StoreOptions};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # futures_lite::future::block_on(async {
+    /// let cloud = CloudStore::parse("s3://bucket/queue", &StoreOptions::new(), &|_| None)?;
+    /// // An adapter makes a client of the provider, the bucket and the options here.
+    /// let bucket = Arc::new(MemoryStore::new("bucket"));
+    /// let store = cloud.open(|whole| {
+    ///     assert_eq!((whole.bucket(), whole.prefix()), ("bucket", None));
+    ///     Ok(bucket.clone())
+    /// })?;
+    ///
+    /// assert_eq!(store.to_string(), "s3://bucket/queue");
+    /// let written = store.write(&"key".into(), vec!["value".into()], Condition::Absent).await;
+    /// assert!(written.is_ok());
+    /// let read = bucket.read(&"queue/key".into(), None).await;
+    /// assert!(matches!(read, Ok(ReadOutcome::Found(object)) if object.bytes == "value"));
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -185,6 +230,16 @@ impl CloudStore {
 
     /// Whether an option that is true or false is true; false if nothing gave it a value.
     ///
+    /// ```
+    /// use buffer_driver::{CloudStore, StoreOptions};
+    ///
+    /// let url = "s3://bucket?endpoint=http://127.0.0.1:9000&allow_http=1";
+    /// let store = CloudStore::parse(url, &StoreOptions::new(), &|_| None)?;
+    /// assert!(store.flag("allow_http"));
+    /// assert!(!store.flag("unquoted_etag"), "nobody said so");
+    /// # Ok::<(), buffer_driver::ConfigError>(())
+    /// ```
+    ///
     /// # Panics
     ///
     /// As [`option`](Self::option).
@@ -194,12 +249,36 @@ impl CloudStore {
     }
 
     /// The region to sign requests for: `us-east-1` where nothing says.
+    ///
+    /// ```
+    /// use buffer_driver::{CloudStore, StoreOptions};
+    ///
+    /// let none = StoreOptions::new();
+    /// assert_eq!(CloudStore::parse("s3://bucket", &none, &|_| None)?.region(), "us-east-1");
+    /// let environment = |name: &str| (name == "AWS_REGION").then(|| "eu-west-1".to_owned());
+    /// assert_eq!(CloudStore::parse("s3://bucket", &none, &environment)?.region(), "eu-west-1");
+    /// # Ok::<(), buffer_driver::ConfigError>(())
+    /// ```
     #[must_use]
     pub fn region(&self) -> &str {
         self.option("region").unwrap_or("us-east-1")
     }
 
     /// All options with their values, secrets included.
+    ///
+    /// ```
+    /// use buffer_driver::{CloudStore, StoreOptions};
+    ///
+    /// let given = StoreOptions::from_iter([("account_name", "me"), ("account_key", "abc")]);
+    /// let store = CloudStore::parse("az://container", &given, &|_| None)?;
+    /// // As it may be shown.
+    /// let shown = store.options().map(|(option, value)| {
+    ///     let value = if option.secret { "***" } else { value };
+    ///     format!("{}={value}", option.name)
+    /// });
+    /// assert!(shown.eq(["account_key=***", "account_name=me"]));
+    /// # Ok::<(), buffer_driver::ConfigError>(())
+    /// ```
     pub fn options(&self) -> impl Iterator<Item = (&'static StoreOption, &str)> {
         self.options.iter().map(|(name, value)| {
             (table::find(name).expect("only known options are kept"), value.as_str())

@@ -38,6 +38,16 @@ pub enum StoreLocation {
 
 impl StoreLocation {
     /// The directory that this names, by its path or by a `file:` URL; `None` for every other store.
+    ///
+    /// ```
+    /// use buffer_driver::StoreLocation;
+    ///
+    /// let directory = |location| StoreLocation::from(location).directory();
+    /// assert_eq!(directory("queues/one"), Some("queues/one".into()));
+    /// # #[cfg(unix)]
+    /// assert_eq!(directory("file:///srv/my%20queue"), Some("/srv/my queue".into()));
+    /// assert_eq!(directory("s3://bucket/queues/one"), None);
+    /// ```
     #[must_use]
     pub fn directory(&self) -> Option<PathBuf> {
         match self {

@@ -23,6 +23,20 @@ use super::redact;
 /// assert!(!format!("{config:?}").contains("abc"));
 /// # Ok::<(), serde_json::Error>(())
 /// ```
+///
+/// Or one after the other:
+///
+/// ```
+/// use buffer_driver::StoreOptions;
+///
+/// let mut options = StoreOptions::new();
+/// assert!(options.is_empty());
+/// options.insert("region", "eu-west-1");
+/// options.insert("allow_http", "true");
+/// options.insert("region", "eu-north-1"); // replaces the first one
+/// assert_eq!(options.value("region"), Some("eu-north-1"));
+/// assert!(options.iter().eq([("allow_http", "true"), ("region", "eu-north-1")]));
+/// ```
 #[derive(Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct StoreOptions(BTreeMap<String, String>);

@@ -65,6 +65,16 @@ impl StorePlace {
 }
 
 /// The variables of this process; one that is not UTF-8 counts as not set.
+///
+/// ```
+/// use buffer_driver::{CloudStore, StoreOptions, process_environment};
+///
+/// // A service whose variables begin with its own name: QUEUE_AWS_REGION, QUEUE_AWS_ACCESS_KEY_ID, ...
+/// let environment = |name: &str| process_environment(&format!("QUEUE_{name}"));
+/// let store = CloudStore::parse("s3://bucket", &StoreOptions::new(), &environment)?;
+/// assert_eq!(store.region(), "us-east-1", "QUEUE_AWS_REGION is not set");
+/// # Ok::<(), buffer_driver::ConfigError>(())
+/// ```
 #[must_use]
 pub fn process_environment(name: &str) -> Option<String> {
     std::env::var(name).ok()

@@ -4,6 +4,18 @@ use super::Provider;
 use super::endpoint::Endpoint;
 
 /// One option of a store in the cloud: what it is called, who takes it, and what it does.
+///
+/// ```
+/// use buffer_driver::{OptionKind, Provider, STORE_OPTIONS};
+///
+/// let mut options = STORE_OPTIONS.iter();
+/// let region = options.find(|option| option.name == "region").ok_or("there is no such option")?;
+/// assert_eq!((region.providers, region.kind), (&[Provider::S3][..], OptionKind::Text));
+/// assert_eq!(region.variables, ["AWS_REGION", "AWS_DEFAULT_REGION"]);
+/// assert!(!region.secret, "it may be shown");
+/// assert_eq!(region.help, "the bucket's region; us-east-1 if nothing says");
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct StoreOption {
@@ -25,6 +37,23 @@ pub struct StoreOption {
 }
 
 /// What an option's value looks like.
+///
+/// ```
+/// use buffer_driver::{OptionKind, STORE_OPTIONS};
+///
+/// // What a form offers to choose from.
+/// let choices = |name| {
+///     let option = STORE_OPTIONS.iter().find(|option| option.name == name)?;
+///     match option.kind {
+///         OptionKind::OneOf(words) => Some(words),
+///         OptionKind::Flag => Some(&["true", "false"][..]),
+///         _ => None,
+///     }
+/// };
+/// assert_eq!(choices("server_side_encryption"), Some(&["AES256", "aws:kms"][..]));
+/// assert_eq!(choices("allow_http"), Some(&["true", "false"][..]));
+/// assert_eq!(choices("endpoint"), None, "it is a URL");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OptionKind {
@@ -42,6 +71,17 @@ use OptionKind::{Flag, OneOf, Text, Url};
 use Provider::{Azure, Gcs, S3};
 
 /// All options there are.
+///
+/// ```
+/// use buffer_driver::{Provider, STORE_OPTIONS};
+///
+/// let of_s3 = STORE_OPTIONS.iter().filter(|option| option.providers.contains(&Provider::S3));
+/// for option in of_s3.clone() {
+///     println!("{:<22} {}", option.name, option.help);
+/// }
+/// let secrets = of_s3.filter(|option| option.secret).map(|option| option.name);
+/// assert!(secrets.eq(["access_key_id", "secret_access_key", "session_token"]));
+/// ```
 pub const STORE_OPTIONS: &[StoreOption] = &[
     plain(
         "endpoint",
