@@ -11,6 +11,27 @@ use crate::store::Kind;
 ///
 /// Nothing is kept of events unless [`SimOptions::keeps_events`](crate::SimOptions::keeps_events);
 /// they are no part of the trace hash.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use buffer_sim::event::{Happening, Remark};
+/// use buffer_sim::{SimOptions, SimRuntime};
+///
+/// let options = SimOptions { keeps_events: true, ..SimOptions::default() };
+/// let runtime = SimRuntime::with_options(1, options);
+/// let process = runtime.process("producer");
+/// runtime.advance(Duration::from_secs(2));
+/// process.crash();
+/// runtime.remark(process.id(), Remark::Violation, format_args!("it took an entry with it"));
+///
+/// let events = runtime.take_events();
+/// let [began, crashed, said] = &events[..] else { panic!("{events:?}") };
+/// assert_eq!(began.time, Duration::ZERO);
+/// assert_eq!(crashed.time, Duration::from_secs(2));
+/// assert_eq!(crashed.what, Happening::Crashed { process: process.id() });
+/// assert!(said.is_violation() && !crashed.is_violation());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// When, in virtual time since the world began.
@@ -20,6 +41,29 @@ pub struct Event {
 }
 
 /// What happened.
+///
+/// ```
+/// use buffer_core::{Condition, Location, StoreErrorKind};
+/// use buffer_driver::Store;
+/// use buffer_sim::event::Happening;
+/// use buffer_sim::{Profile, SimOptions, SimRuntime, SimStore, Verdict};
+///
+/// let options = SimOptions { keeps_events: true, ..SimOptions::default() };
+/// let runtime = SimRuntime::with_options(1, options);
+/// let store = SimStore::new(&runtime, Profile::S3);
+/// let _lost = store.fault(|_| Verdict::ApplyThenFail(StoreErrorKind::Transient));
+/// let key = Location::new("queue/manifest");
+/// let write = store.write(&key, vec!["one".into()], Condition::Absent);
+/// runtime.block_on(write).expect_err("its reply is lost");
+///
+/// // A request is three events: the store had done it, whatever its sender was told.
+/// let events = runtime.take_events();
+/// let [sent, applied, answered] = &events[..] else { panic!("{events:?}") };
+/// let Happening::Sent { request, fault, .. } = sent.what else { panic!("{sent:?}") };
+/// assert_eq!(fault, Some("apply-then-fail/swap"));
+/// assert!(matches!(&applied.what, Happening::Applied { request: by, .. } if *by == Some(request)));
+/// assert!(matches!(&answered.what, Happening::Answered { is_ok: false, is_seen: true, .. }));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Happening {
     /// A process began.
@@ -109,6 +153,26 @@ impl Event {
 }
 
 /// What a remark is about.
+///
+/// ```
+/// use buffer_sim::event::{Happening, Remark};
+/// use buffer_sim::{SimOptions, SimRuntime};
+///
+/// let options = SimOptions { keeps_events: true, ..SimOptions::default() };
+/// let runtime = SimRuntime::with_options(1, options);
+/// let process = runtime.process("database");
+/// process.freeze_monotonic();
+/// runtime.remark(process.id(), Remark::Application, format_args!("stores sequence 0"));
+///
+/// let events = runtime.take_events().into_iter();
+/// let said = events.filter_map(|event| match event.what {
+///     Happening::Said { remark, text, .. } => Some((remark, text)),
+///     _ => None,
+/// });
+/// let said: Vec<_> = said.collect();
+/// assert_eq!(said[0], (Remark::Clock, "its monotonic clock stands still".to_owned()));
+/// assert_eq!(said[1], (Remark::Application, "stores sequence 0".to_owned()));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remark {
     /// What an application did, or was told.
@@ -122,6 +186,32 @@ pub enum Remark {
 }
 
 /// What a manifest says.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use buffer_sim::event::{Happening, Stated};
+/// use buffer_sim::scenarios::queue::{one_by_one, produce, producer_on};
+/// use buffer_sim::{Profile, SimOptions, SimRuntime, SimStore};
+///
+/// let options = SimOptions { keeps_events: true, ..SimOptions::default() };
+/// let runtime = SimRuntime::with_options(1, options);
+/// let store = Arc::new(SimStore::new(&runtime, Profile::S3));
+/// let producer = producer_on(store, &runtime.process("producer"), &one_by_one());
+/// let watcher = runtime.block_on(produce(&producer, "one")).watcher;
+/// runtime.block_on(watcher.await_durable())?;
+///
+/// let events = runtime.take_events().into_iter();
+/// let stated: Vec<Stated> = events
+///     .filter_map(|event| match event.what {
+///         Happening::Applied { manifest, .. } => manifest,
+///         _ => None,
+///     })
+///     .collect();
+/// // Its only version lists sequence 0; no consumer has taken the queue over.
+/// assert_eq!(stated, [Stated { epoch: 0, first: 0, next: 1 }]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stated {
     /// Its epoch.

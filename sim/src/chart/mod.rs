@@ -38,6 +38,30 @@ use lanes::Lanes;
 use rows::{Journey, Row};
 
 /// A picture of one world.
+///
+/// ```
+/// use buffer_sim::chart::Chart;
+/// use buffer_sim::swarm::Token;
+///
+/// // The same world as its seed makes it, and with nothing out of the usual in it.
+/// let token = Token::new(7);
+/// let calm = Token { calm: true, ..token.clone() };
+/// let [all, calm] = [token, calm].map(|token| {
+///     let (_, events) = token.run_with_events();
+///     Chart::new(token.to_string(), events).with_note("drawn by an example")
+/// });
+/// assert!(!calm.is_empty() && calm.len() < all.len());
+///
+/// // A terminal shows the end of it: who is there, and the last ten rows.
+/// let text = calm.text(10);
+/// assert!(text.trim_start().starts_with("store"), "{text}");
+/// assert!(text.contains(&format!("{} earlier rows", calm.len() - 10)), "{text}");
+///
+/// // For a browser, one of them, or both on one page.
+/// assert!(calm.page().contains("<p class=\"note\">drawn by an example</p>"));
+/// let pages = Chart::pages(&[all, calm]);
+/// assert!(pages.contains("<h1>b1-short-7</h1>") && pages.contains("<h1>b2-short-7</h1>"));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Chart {
     title: String,

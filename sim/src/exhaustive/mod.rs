@@ -25,6 +25,22 @@ mod world;
 pub use search::{Found, Summary, climb, explore};
 
 /// What there is, and what may go wrong.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use buffer_sim::exhaustive::{Limits, explore};
+///
+/// // One producer and one consumer, and one answer that is lost, late, or wrong.
+/// let limits = Limits { producers: 1, take_overs: 0, crashes: 0, ticks: 2, ..Limits::SMALL };
+/// assert_eq!(
+///     limits.to_string(),
+///     "1 x 1 batches, 0 take-overs, 0 crashes, 1 faults, 0 of 2 ticks in haste"
+/// );
+/// let none = Limits { faults: 0, ..limits };
+/// let [some, none] = [limits, none].map(|it| explore(it, None, 1, Duration::from_secs(60)));
+/// assert!(some.states > none.states, "{} and {}", some.states, none.states);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Producers.

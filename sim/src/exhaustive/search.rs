@@ -16,6 +16,23 @@ use super::world::World;
 use crate::{guard, plant};
 
 /// What was looked at.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use buffer_sim::exhaustive::{Limits, Summary, explore};
+///
+/// let limits = Limits { producers: 1, take_overs: 0, crashes: 0, ticks: 2, ..Limits::SMALL };
+/// let Summary { states, transitions, repeated, complete, found, .. } =
+///     explore(limits, None, 1, Duration::from_secs(60));
+/// // Everything was tried, and everything held in it.
+/// assert!(complete && found.is_none());
+/// // Some steps lead to where others have led; and to come back to a state its steps are done again.
+/// assert!(states < transitions && transitions < repeated);
+///
+/// // With no time for it, nothing is known.
+/// assert!(!explore(limits, None, 1, Duration::ZERO).complete);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
     /// States that differ.
@@ -39,6 +56,28 @@ pub struct Summary {
 }
 
 /// A run in which an invariant did not hold.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use buffer_core::hooks::Bug;
+/// use buffer_sim::exhaustive::{Limits, explore};
+/// use buffer_sim::hooks_are_on;
+///
+/// // Where bugs can be planted: batches are told durable when their swap is sent.
+/// let bug = hooks_are_on().then_some(Bug::SettledBeforeSwap);
+/// match explore(Limits::LADDER[0], bug, 1, Duration::from_secs(60)).found {
+///     Some(found) => {
+///         assert_eq!(found.invariant, "I1");
+///         // The last step is the one after which it did not hold any more.
+///         let text = found.to_string();
+///         assert!(text.starts_with(&format!("I1 does not hold: {}", found.what)), "{text}");
+///         assert!(text.trim_end().ends_with(&found.steps[found.steps.len() - 1]), "{text}");
+///     }
+///     // In any other build everything holds.
+///     None => assert!(!hooks_are_on()),
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// The invariant, such as `"I5"`.
@@ -102,6 +141,19 @@ struct Left {
 
 /// Tries every order of steps within the limits, on so many threads and for no longer than `time`.
 ///
+/// ```
+/// use std::time::Duration;
+///
+/// use buffer_sim::exhaustive::{Limits, explore};
+///
+/// // One producer, one consumer, one crash of either: whenever it comes, everything holds.
+/// let limits = Limits { producers: 1, take_overs: 0, faults: 0, ticks: 2, ..Limits::SMALL };
+/// let summary = explore(limits, None, 1, Duration::from_secs(60));
+/// assert!(summary.complete, "{} states in {:?}", summary.states, summary.took);
+/// assert_eq!(summary.found, None);
+/// assert!(summary.ended > 1, "there is more than one way through it");
+/// ```
+///
 /// # Panics
 ///
 /// With a bug, where none can be planted; see [`hooks_are_on`](crate::hooks_are_on).
@@ -136,6 +188,22 @@ pub fn explore(limits: Limits, bug: Option<Bug>, jobs: usize, time: Duration) ->
 
 /// Tries one configuration after the other, from the smallest on, and tells of each, until the time is over. Ends where
 /// something does not hold. The sum is of all of them.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use buffer_sim::exhaustive::{Limits, climb};
+///
+/// let quiet = Limits { take_overs: 0, crashes: 0, faults: 0, ticks: 2, ..Limits::SMALL };
+/// let ladder = [Limits { producers: 1, ..quiet }, quiet];
+/// let mut told = Vec::new();
+/// let all = climb(&ladder, None, 1, Duration::from_secs(60), |limits, summary| {
+///     told.push((limits.producers, summary.states));
+/// });
+/// let [(1, one), (2, two)] = told[..] else { panic!("{told:?}") };
+/// assert!(one < two && all.states == one + two);
+/// assert!(all.complete && all.found.is_none());
+/// ```
 ///
 /// # Panics
 ///

@@ -19,6 +19,34 @@ use super::world::World;
 /// Call it from a plain `#[test]`. Within a `#[tokio::test]`, what of your code leaves the kit by `tokio::spawn` or
 /// `tokio::time` finds a runtime, and goes on outside of the world; without one it panics, and you hear of it.
 ///
+/// ```
+/// use buffer_sim::buffer_driver::ConsumerConfig;
+/// use buffer_sim::kit::{self, AnyError, AppliedEntry, Application, Node, ViolationKind};
+///
+/// /// A consumer that acknowledges, and a database that never keeps anything.
+/// struct Forgetful;
+///
+/// impl Application for Forgetful {
+///     async fn run(&self, node: Node) -> Result<(), AnyError> {
+///         let consumer = node.consumer(&ConsumerConfig::default())?;
+///         consumer.initialize(None).await?;
+///         loop {
+///             let batch = consumer.wait_batch().await?;
+///             consumer.ack(batch.sequence).await?;
+///         }
+///     }
+///
+///     async fn applied(&self, _: Node) -> Result<Vec<AppliedEntry>, AnyError> {
+///         Ok(Vec::new())
+///     }
+/// }
+///
+/// let failure = kit::check(0..10, |_| Forgetful).expect_err("it keeps nothing");
+/// assert_eq!(failure.violation.kind(), ViolationKind::Lost);
+/// // Nothing needs to go wrong in a world for that.
+/// assert_eq!(failure.plan.to_string(), "entries=1");
+/// ```
+///
 /// # Errors
 ///
 /// [`Failure`] for the first seed whose world fails, made as small as could be found. `expect` it in a test.
@@ -35,6 +63,33 @@ pub fn check<A: Application>(
 
 /// Runs one world again, as a [`Failure`] told it, with the usual [`Settings`]: twice, and both must go the same way.
 ///
+/// ```
+/// # use buffer_sim::buffer_driver::ConsumerConfig;
+/// # use buffer_sim::kit::{AnyError, AppliedEntry, Application, Node};
+/// use buffer_sim::kit::{self, Violation};
+///
+/// # struct Forgetful;
+/// # impl Application for Forgetful {
+/// #     async fn run(&self, node: Node) -> Result<(), AnyError> {
+/// #         let consumer = node.consumer(&ConsumerConfig::default())?;
+/// #         consumer.initialize(None).await?;
+/// #         loop {
+/// #             let batch = consumer.wait_batch().await?;
+/// #             consumer.ack(batch.sequence).await?;
+/// #         }
+/// #     }
+/// #     async fn applied(&self, _: Node) -> Result<Vec<AppliedEntry>, AnyError> {
+/// #         Ok(Vec::new())
+/// #     }
+/// # }
+/// // `Forgetful` acknowledges batches, and keeps nothing of them: its failure said `entries=1`.
+/// let again = kit::replay(1, &"entries=1".parse()?, |_| Forgetful).expect_err("it is no better");
+/// assert_eq!(again.violation, Violation::Lost { sequence: 0, entry: "entry 0".into() });
+/// // The story is short; every request is in the trace.
+/// assert!(again.trace.len() > again.story.len());
+/// # Ok::<(), AnyError>(())
+/// ```
+///
 /// # Errors
 ///
 /// [`Failure`], as it is: nothing is made smaller.
@@ -48,6 +103,18 @@ pub fn replay<A: Application>(
 
 impl Settings {
     /// The plan of a seed.
+    ///
+    /// ```
+    /// use buffer_sim::kit::{End, Settings};
+    ///
+    /// let settings = Settings { most_entries: 5, pauses: false, ..Settings::default() };
+    /// for seed in 0..100 {
+    ///     let plan = settings.plan(seed);
+    ///     assert_eq!(plan, settings.plan(seed));
+    ///     assert!((1..=5).contains(&plan.entries), "{plan}");
+    ///     assert!(!plan.lives.iter().any(|life| matches!(life.end, End::Pause { .. })), "{plan}");
+    /// }
+    /// ```
     #[must_use]
     pub fn plan(&self, seed: u64) -> Plan {
         let world = World::with_lines(seed, self, false);
@@ -55,6 +122,31 @@ impl Settings {
     }
 
     /// The same as [`check`], in worlds like these.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use buffer_sim::kit::{AnyError, AppliedEntry, Application, Node, Settings, Violation};
+    ///
+    /// /// A consumer that has nothing to do.
+    /// struct Idle;
+    ///
+    /// impl Application for Idle {
+    ///     async fn run(&self, _: Node) -> Result<(), AnyError> {
+    ///         Ok(())
+    ///     }
+    ///
+    ///     async fn applied(&self, _: Node) -> Result<Vec<AppliedEntry>, AnyError> {
+    ///         Ok(Vec::new())
+    ///     }
+    /// }
+    ///
+    /// // Half an hour is not needed to see that it does not get on.
+    /// let settings = Settings { time_limit: Duration::from_secs(60), ..Settings::default() };
+    /// let failure = settings.check(0..1, |_| Idle).expect_err("it consumes nothing");
+    /// let Violation::Stuck { sequence, minutes, .. } = failure.violation else { panic!("{failure}") };
+    /// assert_eq!((sequence, minutes), (0, 1));
+    /// ```
     ///
     /// # Errors
     ///
@@ -89,6 +181,31 @@ impl Settings {
     }
 
     /// The same as [`replay`], in a world like these.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use buffer_sim::kit::{AnyError, AppliedEntry, Application, Node, Settings};
+    ///
+    /// /// A database that cannot be opened.
+    /// struct Full;
+    ///
+    /// impl Application for Full {
+    ///     async fn run(&self, _: Node) -> Result<(), AnyError> {
+    ///         Err("the disk is full".into())
+    ///     }
+    ///
+    ///     async fn applied(&self, _: Node) -> Result<Vec<AppliedEntry>, AnyError> {
+    ///         Ok(Vec::new())
+    ///     }
+    /// }
+    ///
+    /// let settings = Settings { time_limit: Duration::from_secs(60), ..Settings::default() };
+    /// let failure = settings.replay(3, &"entries=1".parse()?, |_| Full).expect_err("it is full");
+    /// assert!(failure.violation.to_string().ends_with("your consumer's last error: the disk is full"));
+    /// assert!(failure.to_string().contains("settings.replay(3, &\"entries=1\".parse()"));
+    /// # Ok::<(), AnyError>(())
+    /// ```
     ///
     /// # Errors
     ///

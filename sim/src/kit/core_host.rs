@@ -71,11 +71,40 @@ impl<M: Machine> CoreHost<M> {
     }
 
     /// The machine, to give it inputs.
+    ///
+    /// ```
+    /// use buffer_core::{Consumer, ConsumerConfig};
+    /// use buffer_sim::kit::{Settings, World};
+    ///
+    /// let world = World::new(7, &Settings::default());
+    /// let mut host = world.node("consumer").host(Consumer::new(ConsumerConfig::default(), 7)?);
+    /// assert_eq!(host.machine().epoch(), None, "it was not told to take the queue over");
+    /// # Ok::<(), buffer_core::ConfigError>(())
+    /// ```
     pub fn machine(&mut self) -> &mut M {
         &mut self.machine
     }
 
     /// Both clocks of its process, for the machine's inputs.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use buffer_core::{Consumer, ConsumerConfig};
+    /// use buffer_sim::kit::{Settings, World};
+    ///
+    /// let world = World::new(7, &Settings::default());
+    /// let node = world.node("consumer");
+    /// let host = node.host(Consumer::new(ConsumerConfig::default(), 7)?);
+    /// let before = host.now();
+    /// world.runtime().advance(Duration::from_secs(3));
+    /// node.clock().jump_back(Duration::from_secs(60));
+    /// let now = host.now();
+    /// // Only the wall clock can go back.
+    /// assert_eq!(now.monotonic, before.monotonic + Duration::from_secs(3));
+    /// assert!(now.wall < before.wall);
+    /// # Ok::<(), buffer_core::ConfigError>(())
+    /// ```
     #[must_use]
     pub fn now(&self) -> Now {
         let (monotonic, wall) = (self.node.monotonic(), self.node.clock().unix_millis());
@@ -87,6 +116,27 @@ impl<M: Machine> CoreHost<M> {
     /// If there are none it first waits until a request is answered or the machine's deadline has
     /// come, and tells the machine. With nothing to wait for it comes back after one step. A turn that is
     /// dropped has lost nothing.
+    ///
+    /// ```
+    /// use buffer_core::{Consumer, ConsumerConfig, Resume};
+    /// use buffer_sim::kit::{Settings, World};
+    ///
+    /// let world = World::new(7, &Settings::default());
+    /// let mut host = world.node("consumer").host(Consumer::new(ConsumerConfig::default(), 7)?);
+    /// let now = host.now();
+    /// host.machine().initialize(now, Resume::default())?;
+    /// // Each turn is a request or a rest, and what the machine makes of it.
+    /// let turns = world.runtime().block_on(async {
+    ///     let mut turns = 0;
+    ///     while host.machine().epoch().is_none() {
+    ///         host.turn().await;
+    ///         turns += 1;
+    ///     }
+    ///     turns
+    /// });
+    /// assert!(turns > 1, "to take a queue over is to read its manifest and to write it");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn turn(&mut self) -> Vec<M::Event> {
         let (events, deadline) = self.drain();
         if !events.is_empty() {

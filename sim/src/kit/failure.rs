@@ -9,6 +9,34 @@ use super::violation::{Violation, ViolationKind};
 /// The smallest world that was found in which a database is wrong.
 ///
 /// `Debug` is the same text as `Display`, so that the `expect` of a test shows it as it is meant to be read.
+///
+/// ```
+/// # use buffer_sim::buffer_driver::ConsumerConfig;
+/// # use buffer_sim::kit::{self, AnyError, AppliedEntry, Application, Node};
+/// # struct Forgetful;
+/// # impl Application for Forgetful {
+/// #     async fn run(&self, node: Node) -> Result<(), AnyError> {
+/// #         let consumer = node.consumer(&ConsumerConfig::default())?;
+/// #         consumer.initialize(None).await?;
+/// #         loop {
+/// #             let batch = consumer.wait_batch().await?;
+/// #             consumer.ack(batch.sequence).await?;
+/// #         }
+/// #     }
+/// #     async fn applied(&self, _: Node) -> Result<Vec<AppliedEntry>, AnyError> {
+/// #         Ok(Vec::new())
+/// #     }
+/// # }
+/// // `Forgetful` acknowledges batches, and keeps nothing of them.
+/// let failure = kit::check(0..10, |_| Forgetful).expect_err("it keeps nothing");
+/// let text = failure.to_string();
+/// assert!(text.starts_with(&format!("seed {}: {}", failure.seed, failure.violation)));
+/// // What happened: a life takes the queue over, and no write of a database follows.
+/// assert!(failure.story.iter().any(|line| line.ends_with("takes the queue over, in epoch 1")));
+/// // How many worlds were tried for it, and how to see it again.
+/// assert!(failure.tried > 0 && failure.planned.entries > failure.plan.entries);
+/// assert!(text.contains("let failure = buffer_sim::kit::replay("), "{text}");
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Failure {

@@ -32,6 +32,30 @@ use crate::{Join, Process, Random, SimClock, SimRuntime, SimStore, oneshot};
 /// | `Instant::now` | [`Runtime::monotonic`] |
 /// | `SystemTime::now`, `Utc::now` | [`Node::clock`] |
 /// | `rand`, `Uuid::new_v4`, `HashMap`'s order | [`Node::random`]; `BTreeMap` |
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use buffer_sim::kit::{Settings, World};
+///
+/// let world = World::new(7, &Settings::default());
+/// let node = world.node("consumer");
+/// assert_eq!((node.number(), node.steps()), (1, 0));
+/// node.clock().jump_back(Duration::from_secs(3600)); // it is an hour slow
+///
+/// let life = node.clone();
+/// let task = node.start(async move {
+///     let rest = life.random("rests").u64(1..60); // the same for this seed
+///     life.sleep(Duration::from_secs(rest)).await; // nobody waits for it
+///     life.step().await; // it could crash here, between two effects
+///     life.process().crash(); // it does: this task ends where it next waits
+///     life.step().await;
+///     "it lives"
+/// });
+/// assert_eq!(world.runtime().block_on(task), None);
+/// assert_eq!(node.steps(), 3);
+/// assert!(node.process().is_crashed());
+/// ```
 #[derive(Clone)]
 pub struct Node(Arc<Shared>);
 
@@ -125,6 +149,16 @@ impl Node {
     /// [`Settings::dequeues_at_once`](super::Settings::dequeues_at_once). Its `ack` is a place to crash at, as
     /// a process with threads may crash there.
     ///
+    /// ```
+    /// use buffer_sim::buffer_driver::ConsumerConfig;
+    /// use buffer_sim::kit::{Settings, World};
+    ///
+    /// let node = World::new(7, &Settings::default()).node("consumer");
+    /// let none = ConsumerConfig { dequeue_acks: 0, ..ConsumerConfig::default() };
+    /// let error = node.consumer(&none).expect_err("nothing would ever be dequeued");
+    /// assert!(error.to_string().contains("dequeue_acks"), "{error}");
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`ConfigError`] when a field of the configuration cannot work.
@@ -141,12 +175,39 @@ impl Node {
     ///
     /// [`Node::consumer`] sees to it. Who makes a machine of the core, or a consumer by
     /// `with_store`, sets `dequeue_acks` to one by this.
+    ///
+    /// ```
+    /// use buffer_sim::buffer_core::ConsumerConfig;
+    /// use buffer_sim::kit::{Settings, World};
+    ///
+    /// let node = World::new(7, &Settings::default()).node("consumer");
+    /// let mut config = ConsumerConfig::default();
+    /// if node.dequeues_at_once() {
+    ///     config.dequeue_acks = 1;
+    /// }
+    /// // Only worlds of a check have it otherwise.
+    /// assert_eq!(config.dequeue_acks, ConsumerConfig::default().dequeue_acks);
+    /// ```
     #[must_use]
     pub fn dequeues_at_once(&self) -> bool {
         self.0.dequeues_at_once
     }
 
     /// A producer of the queue, in this process: for consumers that hand on what they read.
+    ///
+    /// ```
+    /// use buffer_sim::kit::{AnyError, Settings, World};
+    ///
+    /// let world = World::new(7, &Settings::default());
+    /// let node = world.node("hands on");
+    /// let producer = node.producer(&Default::default())?;
+    /// world.runtime().block_on(async {
+    ///     producer.produce(vec!["one".into()], "".into()).await?.watcher.await_durable().await?;
+    ///     Ok::<_, AnyError>(())
+    /// })?;
+    /// assert!(node.store().locations().iter().any(|key| key.as_str() == "ingest/manifest"));
+    /// # Ok::<(), AnyError>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -157,6 +218,17 @@ impl Node {
     }
 
     /// A machine of the core, such as a [`buffer_core::Consumer`], driven in this process.
+    ///
+    /// ```
+    /// use buffer_sim::buffer_core::{Consumer, ConsumerConfig};
+    /// use buffer_sim::kit::{Settings, World};
+    ///
+    /// let node = World::new(7, &Settings::default()).node("consumer");
+    /// let entropy = node.random("names").u64(..);
+    /// let mut host = node.host(Consumer::new(ConsumerConfig::default(), entropy)?);
+    /// assert!(host.machine().ended().is_none());
+    /// # Ok::<(), buffer_sim::buffer_core::ConfigError>(())
+    /// ```
     pub fn host<M: Machine>(&self, machine: M) -> CoreHost<M> {
         CoreHost::new(self.clone(), machine)
     }
@@ -164,12 +236,39 @@ impl Node {
     /// The store that the queue is in. A database may keep its objects there too, under other keys.
     ///
     /// With the feature `object-store` it is a client of `object_store`.
+    ///
+    /// ```
+    /// use buffer_sim::buffer_core::{Condition, Location};
+    /// use buffer_sim::buffer_driver::Store;
+    /// use buffer_sim::kit::{Settings, World};
+    ///
+    /// let world = World::new(7, &Settings::default());
+    /// let node = world.node("database");
+    /// let key = Location::new("database/table");
+    /// let write = node.store().write(&key, vec!["apples=3".into()], Condition::Absent);
+    /// world.runtime().block_on(write).expect("no fault was asked for");
+    /// // It is the store of the world: what is in it survives the process.
+    /// node.process().crash();
+    /// assert_eq!(world.store().object(&key).expect("it was stored").bytes, "apples=3");
+    /// ```
     #[must_use]
     pub fn store(&self) -> &SimStore {
         &self.0.store
     }
 
     /// This process's wall clock, which may be wrong.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use buffer_sim::kit::{Settings, World};
+    ///
+    /// let world = World::new(7, &Settings::default());
+    /// let (fast, right) = (world.node("fast"), world.node("right"));
+    /// fast.clock().jump(Duration::from_secs(60));
+    /// let ahead = fast.clock().unix_millis().0 - right.clock().unix_millis().0;
+    /// assert_eq!(ahead, 60_000);
+    /// ```
     #[must_use]
     pub fn clock(&self) -> &SimClock {
         self.0.process.clock()
@@ -200,6 +299,17 @@ impl Node {
     }
 
     /// Waits for `duration`, as this process counts time.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use buffer_sim::kit::{Settings, World};
+    ///
+    /// let world = World::new(7, &Settings::default());
+    /// let node = world.node("consumer");
+    /// world.runtime().block_on(node.sleep(Duration::from_secs(3600)));
+    /// assert_eq!(world.runtime().elapsed(), Duration::from_secs(3600)); // in a moment
+    /// ```
     pub async fn sleep(&self, duration: Duration) {
         self.sleep_until(self.monotonic() + duration).await;
     }

@@ -12,6 +12,29 @@ use super::violation::{Text, Violation};
 use crate::{Applied, ProcessId, SimStore};
 
 /// An entry that is in effect in a database.
+///
+/// ```
+/// use buffer_sim::kit::{AppliedEntry, Oracle};
+/// use buffer_sim::scenarios::queue::{Queue, manifest, one_by_one, produce};
+///
+/// let queue = Queue::new(1);
+/// let oracle = Oracle::watch(&queue.store, &manifest());
+/// let producer = queue.producer(&one_by_one());
+/// let batches = queue.runtime.block_on(async {
+///     produce(&producer, "one").await.watcher.await_durable().await?;
+///     Ok::<_, Box<dyn std::error::Error>>(queue.drain().await)
+/// })?;
+///
+/// // A journal has a row for each entry, in the order in which they take effect.
+/// let mut journal = Vec::new();
+/// for batch in batches {
+///     let sequence = batch.sequence;
+///     journal.extend(batch.entries.into_iter().map(|entry| AppliedEntry { sequence, entry }));
+/// }
+/// assert_eq!(journal, [AppliedEntry { sequence: 0, entry: "one".into() }]);
+/// oracle.check(&journal)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppliedEntry {
     /// The sequence of the batch that it came in.
@@ -41,6 +64,7 @@ pub struct AppliedEntry {
 ///
 /// let one = AppliedEntry { sequence: 0, entry: "one".into() };
 /// let two = AppliedEntry { sequence: 1, entry: "two".into() };
+/// assert_eq!(oracle.batches(), 2);
 /// oracle.check(&[one.clone(), two.clone()]).expect("each is there once");
 /// let repeated = oracle.check(&[one.clone(), one, two]).expect_err("one is there twice");
 /// assert_eq!(repeated.sequence(), Some(0));
@@ -95,6 +119,20 @@ struct Listed {
 
 impl Oracle {
     /// Watches the queue of this manifest. What was stored before is not seen.
+    ///
+    /// ```
+    /// use buffer_sim::kit::Oracle;
+    /// use buffer_sim::scenarios::queue::{Queue, manifest, one_by_one, produce};
+    ///
+    /// let queue = Queue::new(1);
+    /// let producer = queue.producer(&one_by_one());
+    /// let early = Oracle::watch(&queue.store, &manifest());
+    /// let watcher = queue.runtime.block_on(produce(&producer, "one")).watcher;
+    /// queue.runtime.block_on(watcher.await_durable())?;
+    /// let late = Oracle::watch(&queue.store, &manifest());
+    /// assert_eq!((early.batches(), late.batches()), (1, 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn watch(store: &SimStore, manifest: &Location) -> Self {
         Self::watch_and_tell(store, manifest, |_, _| {})
@@ -147,6 +185,21 @@ impl Oracle {
     }
 
     /// Whether everything that a producer's caller was told to be durable was ever listed.
+    ///
+    /// ```
+    /// use buffer_sim::kit::{Oracle, ViolationKind};
+    /// use buffer_sim::scenarios::queue::{Queue, manifest, one_by_one, produce};
+    ///
+    /// let queue = Queue::new(1);
+    /// let oracle = Oracle::watch(&queue.store, &manifest());
+    /// let producer = queue.producer(&one_by_one());
+    /// let watcher = queue.runtime.block_on(produce(&producer, "one")).watcher;
+    /// queue.runtime.block_on(watcher.await_durable())?;
+    /// oracle.check_durable(&["one".into()])?;
+    /// let never = oracle.check_durable(&["two".into()]).expect_err("nobody sent it");
+    /// assert_eq!(never.kind(), ViolationKind::NotListed);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -51,6 +51,15 @@ pub struct Plan {
 }
 
 /// One life of your consumer.
+///
+/// ```
+/// use buffer_sim::kit::{End, Life, Plan};
+///
+/// // Its machine is a minute slow, and it crashes before its twelfth step.
+/// let life = Life { end: End::Crash { step: 12 }, skew_millis: -60_000 };
+/// let plan = Plan { lives: vec![life], ..Plan::calm(3) };
+/// assert_eq!(plan.to_string(), "entries=3 crash@12 skew=-60000");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life {
     /// How it ends.
@@ -60,6 +69,16 @@ pub struct Life {
 }
 
 /// How a life ends. Its steps are counted from one: each time one of its tasks goes on is a step.
+///
+/// ```
+/// use buffer_sim::kit::{End, Plan};
+///
+/// let plan: Plan = "entries=3 crash@12 crash@ack2 pause@40+2000".parse()?;
+/// let ends: Vec<End> = plan.lives.iter().map(|life| life.end).collect();
+/// let pause = End::Pause { step: 40, millis: 2000 };
+/// assert_eq!(ends, [End::Crash { step: 12 }, End::CrashInAck { ack: 2 }, pause]);
+/// # Ok::<(), buffer_sim::kit::PlanError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// It crashes instead of taking this step.
@@ -82,6 +101,15 @@ pub enum End {
 }
 
 /// What becomes of one request.
+///
+/// ```
+/// use buffer_sim::kit::{Fault, FaultKind, Plan};
+///
+/// let fault = Fault { request: 7, kind: FaultKind::ReplyLost };
+/// assert_eq!(fault.to_string(), "lost@7");
+/// let plan = Plan { faults: vec![fault], ..Plan::calm(1) };
+/// assert_eq!("entries=1 lost@7".parse(), Ok(plan));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// Which request to the store, counted from one over all who send some.
@@ -93,6 +121,24 @@ pub struct Fault {
 macro_rules! fault_kinds {
     ($($(#[$docs:meta])* $kind:ident = $name:literal,)*) => {
         /// What may become of a request.
+        ///
+        /// ```
+        /// use buffer_sim::kit::{FaultKind, Plan};
+        ///
+        /// let plan: Plan = "entries=1 fail@3 lost@4 late@5 slow@6 throttle@7".parse()?;
+        /// let kinds: Vec<FaultKind> = plan.faults.iter().map(|fault| fault.kind).collect();
+        /// assert_eq!(
+        ///     kinds,
+        ///     [
+        ///         FaultKind::Fails,
+        ///         FaultKind::ReplyLost,
+        ///         FaultKind::Late,
+        ///         FaultKind::Slow,
+        ///         FaultKind::Throttled,
+        ///     ]
+        /// );
+        /// # Ok::<(), buffer_sim::kit::PlanError>(())
+        /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum FaultKind {
             $($(#[$docs])* $kind,)*
@@ -149,6 +195,14 @@ pub(super) const LATE: Duration = Duration::from_secs(3);
 
 impl Plan {
     /// A plan in which so much is sent and nothing goes wrong.
+    ///
+    /// ```
+    /// use buffer_sim::kit::Plan;
+    ///
+    /// let plan = Plan::calm(3);
+    /// assert_eq!(plan.to_string(), "entries=3");
+    /// assert!(plan.lives.is_empty() && plan.faults.is_empty());
+    /// ```
     #[must_use]
     pub const fn calm(entries: u64) -> Self {
         Self { entries, dequeues_at_once: false, lives: Vec::new(), faults: Vec::new() }
@@ -228,6 +282,16 @@ impl fmt::Display for Fault {
 }
 
 /// A line that is no plan.
+///
+/// ```
+/// use buffer_sim::kit::Plan;
+///
+/// let error = "entries=3 burn@12".parse::<Plan>().expect_err("nothing burns");
+/// assert_eq!(error.word, "burn@12");
+/// assert!(error.to_string().starts_with("\"burn@12\" is no part of a plan: it is written as"));
+/// // Without entries there is nothing to be lost or repeated.
+/// assert_eq!("crash@12".parse::<Plan>().expect_err("nothing is sent").word, "crash@12");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{word:?} is no part of a plan: it is written as `entries=3 dequeue=1 crash@12 pause@40+2000 skew=-60000 fail@5`, \

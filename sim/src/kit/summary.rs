@@ -3,6 +3,41 @@
 use std::fmt;
 
 /// What happened in the worlds of a check that held, added up: a check that meets nothing proves nothing.
+///
+/// ```
+/// # use std::sync::Mutex;
+/// # use buffer_sim::buffer_driver::ConsumerConfig;
+/// # use buffer_sim::kit::{AnyError, AppliedEntry, Application, Node};
+/// use buffer_sim::kit::Settings;
+///
+/// # #[derive(Default)]
+/// # struct Database(Mutex<Vec<AppliedEntry>>);
+/// # impl Application for Database {
+/// #     async fn run(&self, node: Node) -> Result<(), AnyError> {
+/// #         let consumer = node.consumer(&ConsumerConfig::default())?;
+/// #         let last = self.0.lock().map_err(|_| "it is free")?.last().map(|row| row.sequence);
+/// #         consumer.initialize(last).await?;
+/// #         loop {
+/// #             let batch = consumer.wait_batch().await?;
+/// #             let sequence = batch.sequence;
+/// #             let rows = batch.entries.into_iter().map(|entry| AppliedEntry { sequence, entry });
+/// #             self.0.lock().map_err(|_| "it is free")?.extend(rows);
+/// #             consumer.ack(sequence).await?;
+/// #         }
+/// #     }
+/// #     async fn applied(&self, _: Node) -> Result<Vec<AppliedEntry>, AnyError> {
+/// #         Ok(self.0.lock().map_err(|_| "it is free")?.clone())
+/// #     }
+/// # }
+/// // `Database` is an `Application` that stores a batch and its sequence at once. No second life
+/// // runs beside it, as on the disk of a single machine.
+/// let settings = Settings { pauses: false, ..Settings::default() };
+/// let met = settings.check(0..20, |_| Database::default()).expect("exactly once");
+/// assert_eq!((met.worlds, met.pauses, met.errors), (20, 0, 0));
+/// // Enough went wrong in them for that to say something.
+/// assert!(met.crashes > 10 && met.faults > 10, "{met}");
+/// assert!(met.to_string().starts_with("20 worlds: "));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {

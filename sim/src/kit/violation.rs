@@ -11,6 +11,29 @@ macro_rules! violations {
         $($(#[$field_docs:meta])* $field:ident: $type:ty,)*
     },)*) => {
         /// How a database is not what its queue says that it must be.
+        ///
+        /// ```
+        /// use buffer_sim::kit::{AppliedEntry, Oracle, Violation};
+        /// use buffer_sim::scenarios::queue::{Queue, manifest, one_by_one, produce};
+        ///
+        /// let queue = Queue::new(1);
+        /// let oracle = Oracle::watch(&queue.store, &manifest());
+        /// let producer = queue.producer(&one_by_one());
+        /// let watcher = queue.runtime.block_on(produce(&producer, "one")).watcher;
+        /// queue.runtime.block_on(watcher.await_durable())?;
+        ///
+        /// let lost = oracle.check(&[]).expect_err("the database is empty");
+        /// assert_eq!(lost, Violation::Lost { sequence: 0, entry: "one".into() });
+        /// assert_eq!(
+        ///     lost.to_string(),
+        ///     "sequence 0: entry \"one\" was lost: it left the queue and is not in the database"
+        /// );
+        ///
+        /// let row = AppliedEntry { sequence: 0, entry: "two".into() };
+        /// let foreign = oracle.check(&[row]).expect_err("it was never sent");
+        /// assert_eq!(foreign, Violation::Foreign { sequence: 0, entry: "two".into() });
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
         #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
         #[non_exhaustive]
         pub enum Violation {
@@ -20,6 +43,21 @@ macro_rules! violations {
         }
 
         /// A [`Violation`] without its particulars: a smaller world must have the same.
+        ///
+        /// ```
+        /// use buffer_sim::kit::{AppliedEntry, Oracle, ViolationKind};
+        /// use buffer_sim::scenarios::queue::{Queue, manifest};
+        ///
+        /// let oracle = Oracle::watch(&Queue::new(1).store, &manifest());
+        /// let foreign = |sequence| {
+        ///     let row = AppliedEntry { sequence, entry: "one".into() };
+        ///     oracle.check(&[row]).expect_err("nothing was sent")
+        /// };
+        /// // Not the same, but alike.
+        /// assert_ne!(foreign(0), foreign(1));
+        /// assert_eq!(foreign(0).kind(), foreign(1).kind());
+        /// assert_eq!(foreign(0).kind(), ViolationKind::Foreign);
+        /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[non_exhaustive]
         pub enum ViolationKind {
@@ -28,6 +66,13 @@ macro_rules! violations {
 
         impl Violation {
             /// Which kind it is.
+            ///
+            /// ```
+            /// use buffer_sim::kit::{Violation, ViolationKind};
+            ///
+            /// let violation = Violation::Repeated { sequence: 0, entry: "one".into(), times: 2 };
+            /// assert_eq!(violation.kind(), ViolationKind::Repeated);
+            /// ```
             #[must_use]
             pub const fn kind(&self) -> ViolationKind {
                 match self {
@@ -116,6 +161,15 @@ violations! {
 
 impl Violation {
     /// The sequence that it is about, if it is about one.
+    ///
+    /// ```
+    /// use buffer_sim::kit::Violation;
+    ///
+    /// let lost = Violation::Lost { sequence: 3, entry: "one".into() };
+    /// assert_eq!(lost.sequence(), Some(3));
+    /// let unreadable = Violation::Unreadable { error: "the disk is upside down".to_owned() };
+    /// assert_eq!(unreadable.sequence(), None);
+    /// ```
     #[must_use]
     pub const fn sequence(&self) -> Option<u64> {
         match self {

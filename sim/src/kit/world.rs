@@ -77,6 +77,15 @@ impl World {
     }
 
     /// A process of its own in which nothing happens by itself: crash, pause and skew it as you like.
+    ///
+    /// ```
+    /// use buffer_sim::kit::{Settings, World};
+    ///
+    /// let world = World::new(7, &Settings::default());
+    /// let (first, second) = (world.node("first"), world.node("second"));
+    /// first.process().crash();
+    /// assert!(first.process().is_crashed() && !second.process().is_crashed());
+    /// ```
     #[must_use]
     pub fn node(&self, name: &str) -> Node {
         self.numbered_node(name, 1, false)
@@ -87,12 +96,31 @@ impl World {
     }
 
     /// A source of random choices for one purpose.
+    ///
+    /// ```
+    /// use buffer_sim::kit::{Settings, World};
+    ///
+    /// let rows = |seed| World::new(seed, &Settings::default()).random("rows").u64(..);
+    /// assert_eq!(rows(7), rows(7));
+    /// assert_ne!(rows(7), rows(8));
+    /// ```
     #[must_use]
     pub fn random(&self, purpose: &str) -> Random {
         self.runtime.random(purpose)
     }
 
     /// Adds a line to what is told of a world that fails.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use buffer_sim::kit::{Settings, World};
+    ///
+    /// let world = World::new(7, &Settings::default());
+    /// world.runtime().advance(Duration::from_secs(2));
+    /// world.record(format_args!("the disk is full from here on"));
+    /// assert_eq!(world.runtime().trace(), ["2.000000000 the disk is full from here on"]);
+    /// ```
     pub fn record(&self, line: fmt::Arguments<'_>) {
         self.log.add(line);
     }

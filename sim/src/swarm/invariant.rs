@@ -4,6 +4,17 @@ use std::fmt;
 use std::str::FromStr;
 
 /// What must hold in every world.
+///
+/// ```
+/// use buffer_sim::swarm::Invariant;
+///
+/// let repeats: Invariant = "I5".parse()?;
+/// assert_eq!(repeats, Invariant::NoRepeats);
+/// assert_eq!((repeats.id(), repeats.name()), ("I5", "no repeats"));
+/// assert_eq!(repeats.to_string(), "I5 no repeats");
+/// assert_eq!(Invariant::ALL[4], repeats);
+/// # Ok::<(), buffer_sim::swarm::NoSuchInvariant>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Invariant {
     /// I1: What was acknowledged to a caller is in the manifest, or was delivered and acknowledged; its batch exists until it is dequeued.
@@ -125,6 +136,13 @@ impl fmt::Display for Invariant {
 }
 
 /// The text names no invariant.
+///
+/// ```
+/// use buffer_sim::swarm::Invariant;
+///
+/// let error = "I19".parse::<Invariant>().expect_err("there are eighteen");
+/// assert_eq!(error.to_string(), "\"I19\" is no invariant; they are I1 to I18");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no invariant; they are I1 to I18")]
 pub struct NoSuchInvariant(String);

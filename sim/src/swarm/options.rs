@@ -7,6 +7,17 @@ use std::str::FromStr;
 use super::invariant::Invariant;
 
 /// How much there is to do in a world.
+///
+/// ```
+/// use buffer_sim::swarm::{Load, Token};
+///
+/// assert_eq!(Load::default(), Load::Short);
+/// assert_eq!(Load::ALL.map(Load::name), ["short", "long", "crowd"]);
+/// // It is a part of what says a run.
+/// let token = Token { load: "crowd".parse()?, ..Token::new(7) };
+/// assert_eq!(token.to_string(), "b1-crowd-7");
+/// # Ok::<(), buffer_sim::swarm::NoSuchLoad>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Load {
     /// Some hundred requests, with as many faults as the seed wants.
@@ -40,6 +51,13 @@ impl fmt::Display for Load {
 }
 
 /// The text names no load.
+///
+/// ```
+/// use buffer_sim::swarm::Load;
+///
+/// let error = "tall".parse::<Load>().expect_err("it is none");
+/// assert_eq!(error.to_string(), "\"tall\" is no load; they are short, long and crowd");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no load; they are short, long and crowd")]
 pub struct NoSuchLoad(String);
@@ -54,6 +72,17 @@ impl FromStr for Load {
 }
 
 /// One decision of a run that is to come out otherwise.
+///
+/// ```
+/// use buffer_sim::swarm::{Change, Token};
+///
+/// let token = Token::new(7);
+/// let change = Change { index: 40, value: u64::MAX / 3 };
+/// let changed = Token { changes: vec![change], ..token.clone() };
+/// // It is another world, in which everything must hold as well.
+/// assert_ne!(changed.run(false)?.hash, token.run(false)?.hash);
+/// # Ok::<(), Box<buffer_sim::swarm::Failure>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
     /// Which decision, counted over the whole run.
@@ -63,6 +92,20 @@ pub struct Change {
 }
 
 /// What a run is like, beside its seed.
+///
+/// ```
+/// use buffer_sim::swarm::{Options, run};
+///
+/// let usual = run(7, &Options::default())?;
+/// // To see what happens in it does not change it ...
+/// let told = run(7, &Options { keeps_lines: true, ..Options::default() })?;
+/// assert!(usual.lines.is_empty() && told.lines.len() > 100);
+/// assert_eq!(usual.hash, told.hash);
+/// // ... but nothing out of the usual happens in a calm one.
+/// let calm = run(7, &Options { calm: true, ..Options::default() })?;
+/// assert!(calm.faults.is_empty() && calm.requests < usual.requests);
+/// # Ok::<(), Box<buffer_sim::swarm::Failure>>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// How much there is to do.

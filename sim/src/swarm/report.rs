@@ -6,6 +6,20 @@ use std::time::Duration;
 use super::invariant::Invariant;
 
 /// What is told of a world in which everything held.
+///
+/// ```
+/// use buffer_sim::swarm::{Options, run};
+///
+/// let report = run(7, &Options::default())?;
+/// // Entries that somebody was told to be durable, in so much virtual time.
+/// assert!(report.entries > 0 && report.simulated.as_secs() > 1);
+/// // Only what was handed out is acknowledged.
+/// assert!(report.acks <= report.handed_out);
+/// for (fault, count) in &report.faults {
+///     println!("{fault}: {count} of {} requests or processes", report.requests);
+/// }
+/// # Ok::<(), Box<buffer_sim::swarm::Failure>>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// The hash of everything that happened.
@@ -51,6 +65,25 @@ pub struct Report {
 }
 
 /// An invariant that did not hold, with what led to it.
+///
+/// ```
+/// use buffer_core::hooks::Bug;
+/// use buffer_sim::hooks_are_on;
+/// use buffer_sim::swarm::{Invariant, Token};
+///
+/// // Where bugs can be planted: batches are told durable when their swap is sent.
+/// let bug = hooks_are_on().then_some(Bug::SettledBeforeSwap);
+/// let ran = (0..20).map(|seed| Token { bug, ..Token::new(seed) }.run(true));
+/// match ran.filter_map(Result::err).next() {
+///     Some(failure) => {
+///         assert_eq!(failure.invariant, Some(Invariant::DurableAck));
+///         println!("{failure}"); // the seed, the invariant, and what was seen
+///         assert!(failure.lines.last().is_some_and(|line| line.contains("VIOLATED")));
+///     }
+///     // In any other build everything holds.
+///     None => assert!(!hooks_are_on()),
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Failure {
     /// The seed of the world.
@@ -70,6 +103,19 @@ impl Failure {
     }
 
     /// Whether the same is wrong: the same invariant, or a panic at the same place.
+    ///
+    /// ```
+    /// use buffer_sim::swarm::{Failure, Invariant};
+    ///
+    /// let failure = |seed, invariant, what: &str| {
+    ///     let (what, lines) = (what.to_owned(), Vec::new());
+    ///     Failure { seed, invariant: Some(invariant), what, lines }
+    /// };
+    /// let first = failure(7, Invariant::NoRepeats, "batch 3 was handed out twice");
+    /// let smaller = failure(0, Invariant::NoRepeats, "batch 0 was handed out twice");
+    /// let other = failure(0, Invariant::Order, "batch 1 is listed before batch 0");
+    /// assert!(smaller.is_like(&first) && !other.is_like(&first));
+    /// ```
     #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {
         if self.invariant.is_some() || other.invariant.is_some() {

@@ -14,6 +14,17 @@ use super::world::World;
 
 /// Runs the world of a seed to its end.
 ///
+/// ```
+/// use buffer_sim::swarm::{Options, run};
+///
+/// for seed in 0..5 {
+///     let report = run(seed, &Options::default())?;
+///     assert!(report.batches > 0, "seed {seed}");
+///     assert_eq!(run(seed, &Options::default())?.hash, report.hash, "the same seed, the same world");
+/// }
+/// # Ok::<(), Box<buffer_sim::swarm::Failure>>(())
+/// ```
+///
 /// # Errors
 ///
 /// [`Failure`]: the first invariant that did not hold, or a panic, or a world without an end.

@@ -53,12 +53,29 @@ const CALM: &str = "b2";
 
 impl Token {
     /// The usual run of a seed.
+    ///
+    /// ```
+    /// use buffer_sim::swarm::{Load, Token};
+    ///
+    /// let token = Token::new(7);
+    /// assert_eq!((token.seed, token.load, token.bug, token.calm), (7, Load::Short, None, false));
+    /// ```
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self { seed, ..Self::default() }
     }
 
     /// Repeats the run on this thread: with its bug planted, and with what was reached counted.
+    ///
+    /// ```
+    /// use buffer_sim::swarm::Token;
+    ///
+    /// let report = "b1-short-7".parse::<Token>()?.run(true)?;
+    /// assert!(report.lines.iter().any(|line| line.contains("ingest/manifest")));
+    /// // What was reached is counted where bugs can be planted as well.
+    /// assert_eq!(report.reached.is_empty(), !buffer_sim::hooks_are_on());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -72,6 +89,18 @@ impl Token {
     }
 
     /// Repeats the run, and gives what happened in it as well, as far as the first thing that was wrong.
+    ///
+    /// ```
+    /// use buffer_sim::event::{Event, Happening};
+    /// use buffer_sim::swarm::Token;
+    ///
+    /// let (ran, events) = Token::new(7).run_with_events();
+    /// let is_sent = |event: &&Event| matches!(event.what, Happening::Sent { .. });
+    /// let sent = events.iter().filter(is_sent).count();
+    /// assert_eq!(u64::try_from(sent)?, ran?.requests);
+    /// assert!(!events.iter().any(Event::is_violation));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Panics
     ///
@@ -125,6 +154,21 @@ impl fmt::Display for Token {
 }
 
 /// Why a word is no token.
+///
+/// ```
+/// use buffer_sim::swarm::{Token, TokenError};
+///
+/// let error = "seed 7".parse::<Token>().expect_err("it is a sentence");
+/// assert_eq!(
+///     error.to_string(),
+///     "\"seed 7\" is no token of this version; they look like b1-short-12345"
+/// );
+///
+/// let Err(TokenError::Part { part, problem }) = "b1-short-7-c17".parse::<Token>() else {
+///     panic!("a decision that is changed has a value");
+/// };
+/// assert_eq!((&*part, &*problem), ("17", "a changed decision is written as 17=3"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {

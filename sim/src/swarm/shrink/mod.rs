@@ -16,6 +16,33 @@ use super::{Failure, Load, Token};
 use search::Search;
 
 /// A run that fails as another one did, and in which less is out of the usual.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use buffer_core::hooks::Bug;
+/// use buffer_sim::hooks_are_on;
+/// use buffer_sim::swarm::{Shrunk, Token, shrink};
+///
+/// // Where bugs can be planted: batches that are swapped together are listed in the reverse order.
+/// let bug = hooks_are_on().then_some(Bug::OrderSwapped);
+/// let mut tokens = (1..20).map(|seed| Token { bug, ..Token::new(seed) });
+/// match tokens.find(|token| token.run(false).is_err()) {
+///     Some(token) => {
+///         let Shrunk { token, failure, decisions, before, .. } =
+///             shrink(&token, Duration::from_secs(10), |_| {})?;
+///         assert!(token.calm && decisions.len() < before);
+///         for decision in &decisions {
+///             println!("{decision}");
+///         }
+///         let again = token.run(false).expect_err("it repeats the failure");
+///         assert!(again.is_like(&failure));
+///     }
+///     // In any other build everything holds.
+///     None => assert!(!hooks_are_on()),
+/// }
+/// # Ok::<(), buffer_sim::swarm::ShrinkError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Shrunk {
     /// Repeats it.
@@ -31,6 +58,23 @@ pub struct Shrunk {
 }
 
 /// A decision that came out otherwise than it usually does.
+///
+/// ```
+/// use buffer_sim::swarm::Unusual;
+///
+/// let decision = Unusual {
+///     index: 17,
+///     source: "plan".to_owned(),
+///     about: "producers".to_owned(),
+///     number: 1,
+///     value: 2,
+///     usual: 0,
+/// };
+/// assert_eq!(decision.to_string(), "plan: producers = 2, usually 0");
+/// // The third that the same source made about the same.
+/// let third = Unusual { number: 3, ..decision };
+/// assert_eq!(third.to_string(), "plan: producers, no. 3 = 2, usually 0");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unusual {
     /// Counted over the whole run.
@@ -48,6 +92,20 @@ pub struct Unusual {
 }
 
 /// Why a run cannot be shrunk.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use buffer_sim::swarm::{Load, ShrinkError, Token, shrink};
+///
+/// let long = Token { load: Load::Long, ..Token::new(7) };
+/// let error = shrink(&long, Duration::from_secs(1), |_| {}).expect_err("it has a million requests");
+/// assert!(matches!(error, ShrinkError::TooLong(_)));
+/// assert_eq!(
+///     error.to_string(),
+///     "b1-long-7 is no short world: only those can be shrunk, and `--load short` makes one"
+/// );
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShrinkError {
@@ -67,6 +125,28 @@ pub enum ShrinkError {
 ///
 /// `better` is told of each run that is better than those before, so that something is there if a
 /// run never comes back. The search ends when nothing better is found, or after `patience`.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use buffer_core::hooks::Bug;
+/// use buffer_sim::hooks_are_on;
+/// use buffer_sim::swarm::{ShrinkError, Shrunk, Token, shrink};
+///
+/// // Where bugs can be planted: one batch more is dequeued than was acknowledged.
+/// let bug = hooks_are_on().then_some(Bug::DequeueOneTooFar);
+/// let token = Token { bug, ..Token::new(7) };
+/// let mut best = usize::MAX;
+/// let better = |shrunk: &Shrunk| {
+///     assert!(shrunk.decisions.len() <= best);
+///     best = shrunk.decisions.len();
+/// };
+/// match shrink(&token, Duration::from_secs(10), better) {
+///     Ok(shrunk) => assert_eq!(shrunk.decisions.len(), best),
+///     // Everything holds: there is nothing to look for.
+///     Err(error) => assert_eq!(error, ShrinkError::Holds(token)),
+/// }
+/// ```
 ///
 /// # Errors
 ///
@@ -94,6 +174,28 @@ pub fn shrink(
 
 impl Shrunk {
     /// A test that expects everything to hold in this run, to be pasted.
+    ///
+    /// ```
+    /// use buffer_sim::swarm::{Failure, Invariant, Shrunk};
+    ///
+    /// let failure = Failure {
+    ///     seed: 7,
+    ///     invariant: Some(Invariant::NoRepeats),
+    ///     what: "batch 0 was handed out twice".to_owned(),
+    ///     lines: Vec::new(),
+    /// };
+    /// let shrunk = Shrunk {
+    ///     token: "b2-short-7-c17=3".parse()?,
+    ///     failure: Box::new(failure),
+    ///     decisions: Vec::new(),
+    ///     before: 120,
+    ///     runs: 80,
+    /// };
+    /// let test = shrunk.test();
+    /// assert!(test.starts_with("/// seed 7: I5 no repeats: batch 0 was handed out twice.\n#[test]\n"));
+    /// assert!(test.contains("fn seed_7_keeps_i5() {") && test.contains("\"b2-short-7-c17=3\".parse()"));
+    /// # Ok::<(), buffer_sim::swarm::TokenError>(())
+    /// ```
     #[must_use]
     pub fn test(&self) -> String {
         let Self { token, failure, .. } = self;
