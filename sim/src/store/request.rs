@@ -59,7 +59,8 @@ pub struct Request {
 /// // It is nearly full: what has more than four bytes is refused.
 /// let _rule = store.fault(|request| match request.operation {
 ///     Operation::Write { bytes, .. } if bytes > 4 => Verdict::Fail(StoreErrorKind::Refused),
-///     _ => Verdict::Pass,
+///     Operation::Write { .. } | Operation::Read { .. } => Verdict::Pass,
+///     Operation::List { .. } | Operation::Delete { .. } => Verdict::Pass,
 /// });
 /// let write = |key: &str, payload: &'static str| {
 ///     let write = store.write(&key.into(), vec![payload.into()], Condition::Absent);
