@@ -32,9 +32,10 @@ pub use made::{Decision, Place};
 /// assert_eq!(runtime.decisions_made(), 1);
 /// // Numbers of all sizes, a yes or no, an order, one of several.
 /// let mut faults = runtime.random("faults");
-/// let (mask, key) = (faults.u8(1..), faults.u64(..));
-/// let (port, index) = (faults.u16(1024..), faults.usize(..10));
-/// assert!(mask > 0 && port >= 1024 && index < 10, "{key}");
+/// let (mask, port, index) = (faults.u8(1..), faults.u16(1024..), faults.usize(..10));
+/// assert!(mask > 0 && port >= 1024 && index < 10);
+/// let name = format!("{:016x}", faults.u64(..));
+/// assert_eq!(name.len(), 16);
 /// assert!((0.0..1.0).contains(&faults.f64()));
 /// let mut order = [1, 2, 3];
 /// faults.shuffle(&mut order);

@@ -55,7 +55,7 @@ use crate::{guard, plant};
 /// assert!(known.count() >= 18);
 ///
 /// let scenario = Scenario::by_name("failure_02_a_lost_reply_is_not_a_failure").expect("it is there");
-/// println!("{}", scenario.about);
+/// assert!(scenario.about.starts_with("A swap takes effect and its reply is lost"));
 /// let (measured, worlds) = scenario.run_with_events(None);
 /// measured?;
 /// let happened: usize = worlds.iter().map(Vec::len).sum();
