@@ -40,7 +40,8 @@ impl Anchor {
 /// Clones are handles of the same clock.
 ///
 /// ```
-/// use std::time::Duration;
+/// use std::time::{Duration, SystemTime};
+/// use buffer_core::UnixMillis;
 /// use buffer_driver::Clock;
 /// use buffer_sim::SimRuntime;
 ///
@@ -50,6 +51,18 @@ impl Anchor {
 /// runtime.advance(Duration::from_secs(5));
 /// let behind = right.now().duration_since(wrong.now());
 /// assert_eq!(behind.expect("it was set back"), Duration::from_secs(60));
+/// // It is set to a day of its own, and stands still ...
+/// wrong.set(SystemTime::UNIX_EPOCH);
+/// wrong.freeze();
+/// runtime.advance(Duration::from_secs(100));
+/// assert_eq!(wrong.unix_millis(), UnixMillis(0));
+///
+/// // ... and from here on it gains a millisecond a second.
+/// wrong.thaw();
+/// wrong.set_drift(1_000);
+/// wrong.jump(Duration::from_secs(1));
+/// runtime.advance(Duration::from_secs(100));
+/// assert_eq!(wrong.unix_millis(), UnixMillis(101_100));
 /// ```
 #[derive(Clone)]
 pub struct SimClock {

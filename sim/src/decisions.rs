@@ -30,6 +30,20 @@ pub use made::{Decision, Place};
 /// assert!((1..=6).contains(&thrown));
 /// assert_eq!(SimRuntime::new(1).random("dice").u32(1..=6), thrown);
 /// assert_eq!(runtime.decisions_made(), 1);
+/// // Numbers of all sizes, a yes or no, an order, one of several.
+/// let mut faults = runtime.random("faults");
+/// let (mask, port, index) = (faults.u8(1..), faults.u16(1024..), faults.usize(..10));
+/// assert!(mask > 0 && port >= 1024 && index < 10);
+/// let name = format!("{:016x}", faults.u64(..));
+/// assert_eq!(name.len(), 16);
+/// assert!((0.0..1.0).contains(&faults.f64()));
+/// let mut order = [1, 2, 3];
+/// faults.shuffle(&mut order);
+/// if faults.bool() {
+///     order.reverse();
+/// }
+/// assert!(faults.choice(order).is_some_and(|one| (1..=3).contains(&one)));
+/// assert_eq!(faults.choice([""; 0]), None, "there is nothing to choose from");
 /// ```
 #[derive(Debug)]
 pub struct Random {
@@ -225,6 +239,17 @@ impl Random {
     }
 
     /// Another source, which depends on this one and the name, and disturbs it no more.
+    ///
+    /// ```
+    /// use buffer_sim::SimRuntime;
+    ///
+    /// let disks = || SimRuntime::new(1).random("disks");
+    /// let (mut one, mut same) = (disks(), disks());
+    /// let (mut first, mut again) = (one.fork("first"), same.fork("first"));
+    /// assert_eq!(first.u64(..), again.u64(..), "the same seed and the same names");
+    /// let _more = first.u64(..);
+    /// assert_eq!(one.u64(..), same.u64(..), "one choice more in the fork changes none here");
+    /// ```
     #[must_use]
     pub fn fork(&mut self, name: &str) -> Self {
         let purpose = xxh3_64_with_seed(name.as_bytes(), self.purpose);

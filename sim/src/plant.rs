@@ -3,6 +3,18 @@
 use buffer_core::hooks::Bug;
 
 /// Whether bugs can be planted and coverage is counted: only if built with `--cfg buffer_sim`, as `cargo sim` does.
+///
+/// ```
+/// use buffer_sim::hooks_are_on;
+/// use buffer_sim::scenarios::Scenario;
+///
+/// let scenario = Scenario::by_name("failure_02_a_lost_reply_is_not_a_failure").expect("it is there");
+/// let bugs = if hooks_are_on() { scenario.planted } else { &[] };
+/// for bug in bugs {
+///     assert!(scenario.fails_when_planted(*bug).is_some(), "nobody sees {}", bug.name());
+/// }
+/// assert!(scenario.run().is_ok(), "without a bug it passes");
+/// ```
 #[must_use]
 pub const fn hooks_are_on() -> bool {
     cfg!(buffer_sim)

@@ -17,6 +17,16 @@ use crate::oneshot;
 use crate::runtime::SimRuntime;
 
 /// Names one process of one world; never used twice.
+///
+/// ```
+/// use buffer_sim::{ProcessId, SimRuntime};
+///
+/// let runtime = SimRuntime::new(1);
+/// let (first, second) = (runtime.process("producer"), runtime.process("consumer"));
+/// assert_eq!((first.id().number(), second.id().number()), (1, 2));
+/// assert_eq!(second.id().to_string(), "p2", "as the trace names it");
+/// assert_eq!(ProcessId::WORLD.number(), 0);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProcessId(u32);
 
@@ -46,6 +56,28 @@ impl fmt::Display for ProcessId {
 }
 
 /// A moment in the life of a request.
+///
+/// ```
+/// use std::time::Duration;
+/// use buffer_core::Location;
+/// use buffer_driver::Store;
+/// use buffer_sim::{Latency, Moment, Profile, SimRuntime, SimStore};
+///
+/// let crashed_after = |moment| {
+///     let runtime = SimRuntime::new(1);
+///     let store = SimStore::new(&runtime, Profile::S3);
+///     store.set_latency(Latency::fixed(Duration::from_millis(20)));
+///     let process = runtime.process("reader");
+///     process.crash_at_request(1, moment);
+///     let manifest = Location::new("queue/manifest");
+///     let read = process.start(async move { store.read(&manifest, None).await });
+///     assert!(runtime.block_on(read).is_none(), "it crashed before it was told");
+///     runtime.elapsed().as_millis()
+/// };
+/// assert_eq!(crashed_after(Moment::Sent), 0);
+/// assert_eq!(crashed_after(Moment::Applied), 10);
+/// assert_eq!(crashed_after(Moment::Answered), 20);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Moment {
     /// It has just been sent; it takes its course.
@@ -63,7 +95,6 @@ pub enum Moment {
 ///
 /// ```
 /// use std::time::Duration;
-/// use buffer_driver::Runtime;
 /// use buffer_sim::SimRuntime;
 ///
 /// let runtime = SimRuntime::new(1);
@@ -71,7 +102,16 @@ pub enum Moment {
 /// let work = process.start(runtime.sleep(Duration::from_secs(10)));
 /// runtime.advance(Duration::from_secs(1));
 /// process.crash();
+/// assert!(process.is_crashed());
 /// assert_eq!(runtime.block_on(work), None);
+///
+/// // Its successor, on a machine whose clock is three seconds ahead.
+/// let next = runtime.process("producer");
+/// assert_eq!(next.name(), process.name());
+/// assert_ne!(next.id(), process.id());
+/// next.clock().jump(Duration::from_secs(3));
+/// let (ahead, right) = (next.clock().unix_millis(), process.clock().unix_millis());
+/// assert_eq!(ahead.saturating_since(right), Duration::from_secs(3));
 /// ```
 #[derive(Clone)]
 pub struct Process {
@@ -167,6 +207,26 @@ impl Process {
     }
 
     /// Crashes this process at a moment of one of its requests: the first from here on is number one.
+    ///
+    /// ```
+    /// use buffer_core::{Condition, Location};
+    /// use buffer_driver::Store;
+    /// use buffer_sim::{Moment, Profile, SimRuntime, SimStore};
+    ///
+    /// let runtime = SimRuntime::new(1);
+    /// let store = SimStore::new(&runtime, Profile::S3);
+    /// let process = runtime.process("writer");
+    /// process.crash_at_request(2, Moment::Sent);
+    /// let inside = store.clone();
+    /// let work = process.start(async move {
+    ///     let manifest = Location::new("queue/manifest");
+    ///     let _missing = inside.read(&manifest, None).await;
+    ///     inside.write(&manifest, vec!["one".into()], Condition::Absent).await
+    /// });
+    /// assert!(runtime.block_on(work).is_none(), "nobody is left to be told");
+    /// runtime.advance(std::time::Duration::from_secs(1));
+    /// assert_eq!(store.counts().swaps_stored, 1, "the write takes its course all the same");
+    /// ```
     pub fn crash_at_request(&self, number: u64, moment: Moment) {
         self.runtime.world().crash_at(self.id, number, moment);
     }
@@ -174,6 +234,24 @@ impl Process {
     /// Stops every task of this process where it waits; its requests take their course.
     ///
     /// Time goes on meanwhile. What became ready is done after [`Process::resume`], in that order.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use buffer_sim::SimRuntime;
+    ///
+    /// let runtime = SimRuntime::new(1);
+    /// let process = runtime.process("producer");
+    /// let inside = runtime.clone();
+    /// let work = process.start(async move {
+    ///     inside.sleep(Duration::from_secs(1)).await;
+    ///     inside.elapsed()
+    /// });
+    /// runtime.advance(Duration::ZERO); // the sleep begins
+    /// process.pause();
+    /// runtime.advance(Duration::from_secs(60));
+    /// process.resume();
+    /// assert_eq!(runtime.block_on(work), Some(Duration::from_secs(60)), "and not one second");
+    /// ```
     pub fn pause(&self) {
         self.runtime.world().trace().note(b'p', [self.id.index() as u64]);
         self.runtime.record(format_args!("{} paused", self.id));
@@ -190,6 +268,21 @@ impl Process {
     }
 
     /// Stops its monotonic clock, as a machine that is suspended may. Timers go on by the world's time.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use buffer_driver::Runtime;
+    /// use buffer_sim::SimRuntime;
+    ///
+    /// let runtime = SimRuntime::new(1);
+    /// let process = runtime.process("laptop");
+    /// let before = process.monotonic();
+    /// process.freeze_monotonic();
+    /// runtime.advance(Duration::from_secs(60));
+    /// process.thaw_monotonic();
+    /// runtime.advance(Duration::from_secs(1));
+    /// assert_eq!(process.monotonic(), before + Duration::from_secs(1), "a minute is lost to it");
+    /// ```
     pub fn freeze_monotonic(&self) {
         let now = self.runtime.elapsed();
         self.own().stopped.get_or_insert(now);
@@ -213,6 +306,20 @@ impl Process {
     }
 
     /// Sets by how much its timers are early or late at the most, each by a time of its own.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use buffer_driver::Runtime;
+    /// use buffer_sim::SimRuntime;
+    ///
+    /// let runtime = SimRuntime::new(1);
+    /// let process = runtime.process("busy machine");
+    /// process.set_timer_errors(Duration::ZERO, Duration::from_millis(8));
+    /// let due = process.monotonic() + Duration::from_millis(10);
+    /// runtime.block_on(process.sleep_until(due));
+    /// let late = process.monotonic().saturating_since(due);
+    /// assert!(process.monotonic() >= due && late <= Duration::from_millis(8), "{late:?} late");
+    /// ```
     pub fn set_timer_errors(&self, early: Duration, late: Duration) {
         let mut own = self.own();
         (own.early, own.late) = (early, late);
@@ -268,6 +375,19 @@ impl fmt::Debug for Process {
 }
 
 /// Waits for a task: its result, or `None` if it was dropped before it had one.
+///
+/// ```
+/// use buffer_sim::SimRuntime;
+///
+/// let runtime = SimRuntime::new(1);
+/// let process = runtime.process("consumer");
+/// let answer = process.start(async { 6 * 7 });
+/// assert_eq!(runtime.block_on(answer), Some(42));
+///
+/// process.crash();
+/// let never = process.start(async { 6 * 7 });
+/// assert_eq!(runtime.block_on(never), None, "nothing starts in a process that has crashed");
+/// ```
 #[must_use = "the task runs either way, but nobody hears of it"]
 pub struct Join<T>(oneshot::Receiver<T>);
 

@@ -19,6 +19,21 @@ use crate::timer::Sleep;
 const PROCESSORS: usize = 2;
 
 /// What a world is like, beside its seed.
+///
+/// ```
+/// use std::time::SystemTime;
+/// use buffer_core::UnixMillis;
+/// use buffer_sim::{SimOptions, SimRuntime};
+///
+/// let options = SimOptions {
+///     start: SystemTime::UNIX_EPOCH,
+///     changes: vec![(0, 5)], // the first choice of the run comes out as the sixth value
+///     ..SimOptions::default()
+/// };
+/// let runtime = SimRuntime::with_options(1, options);
+/// assert_eq!(runtime.clock().unix_millis(), UnixMillis(0));
+/// assert_eq!(runtime.random("dice").u32(1..=6), 6);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SimOptions {
     /// The time of day at which the world begins.
@@ -72,11 +87,22 @@ impl Default for SimOptions {
 ///
 /// ```
 /// use std::time::Duration;
+/// use buffer_core::Instant;
 /// use buffer_sim::SimRuntime;
 ///
 /// let runtime = SimRuntime::new(1);
 /// runtime.block_on(runtime.sleep(Duration::from_secs(3600)));
 /// assert_eq!(runtime.elapsed(), Duration::from_secs(3600));
+/// // A task goes on while the world runs, and only then.
+/// let inside = runtime.clone();
+/// let task = runtime.start(async move {
+///     inside.sleep(Duration::from_secs(10)).await;
+///     inside.now()
+/// });
+/// runtime.advance(Duration::from_secs(4));
+/// assert_eq!(runtime.elapsed(), Duration::from_secs(3604));
+/// let ended = Instant::from_origin(Duration::from_secs(3610));
+/// assert_eq!(runtime.block_on(task), Some(ended));
 /// ```
 #[derive(Clone)]
 pub struct SimRuntime {
@@ -189,6 +215,20 @@ impl SimRuntime {
     }
 
     /// All choices so far, if [`SimOptions::records_decisions`].
+    ///
+    /// ```
+    /// use buffer_sim::{SimOptions, SimRuntime};
+    ///
+    /// let options = SimOptions { records_decisions: true, ..SimOptions::default() };
+    /// let runtime = SimRuntime::with_options(1, options);
+    /// let is_lost = runtime.random("faults").of("lost reply").bool();
+    ///
+    /// assert_eq!(runtime.decisions_made(), 1);
+    /// let made = runtime.decisions()[0];
+    /// assert_eq!((made.bound, made.value), (2, u64::from(is_lost)));
+    /// assert_eq!(made.place.about, ("lost reply", 0));
+    /// assert_eq!(runtime.source_name(made.place.source).as_deref(), Some("faults"));
+    /// ```
     #[must_use]
     pub fn decisions(&self) -> Vec<Decision> {
         self.world.trace().decisions.recorded().to_vec()
@@ -201,11 +241,47 @@ impl SimRuntime {
     }
 
     /// Sets how long work given to `spawn_blocking` takes from here on.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use std::time::Duration;
+    /// use buffer_driver::Runtime;
+    /// use buffer_sim::SimRuntime;
+    ///
+    /// let runtime = SimRuntime::new(1);
+    /// runtime.set_cpu_delay(Duration::from_millis(5));
+    /// let (sender, done) = mpsc::channel();
+    /// runtime.spawn_blocking(Box::new(move || sender.send("encoded").expect("it is waited for")));
+    /// runtime.advance(Duration::from_millis(4));
+    /// assert!(done.try_recv().is_err(), "it is still at work");
+    /// runtime.advance(Duration::from_millis(1));
+    /// assert_eq!(done.try_recv(), Ok("encoded"));
+    /// ```
     pub fn set_cpu_delay(&self, delay: Duration) {
         self.world.state().cpu_delay = delay;
     }
 
     /// Sets whether tasks that are ready run in any order from here on; see [`SimOptions::shuffles`].
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use std::time::Duration;
+    /// use buffer_sim::SimRuntime;
+    ///
+    /// let order = |seed| -> Vec<u32> {
+    ///     let runtime = SimRuntime::new(seed);
+    ///     runtime.set_shuffles(true);
+    ///     let (sender, ran) = mpsc::channel();
+    ///     for number in 0..6 {
+    ///         let sender = sender.clone();
+    ///         let _task = runtime.start(async move { sender.send(number) });
+    ///     }
+    ///     runtime.advance(Duration::ZERO);
+    ///     ran.try_iter().collect()
+    /// };
+    /// assert_ne!(order(1), [0, 1, 2, 3, 4, 5]);
+    /// assert_eq!(order(1), order(1), "the seed alone decides");
+    /// ```
     pub fn set_shuffles(&self, shuffles: bool) {
         let order = shuffles.then(|| self.random("order of tasks"));
         self.world.state().order = order;
@@ -218,11 +294,32 @@ impl SimRuntime {
     }
 
     /// Drops every task of every process, and of the world itself.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use buffer_sim::SimRuntime;
+    ///
+    /// let runtime = SimRuntime::new(1);
+    /// let stuck = runtime.start(std::future::pending::<()>());
+    /// runtime.advance(Duration::from_secs(1));
+    /// runtime.shutdown();
+    /// assert_eq!(runtime.block_on(stuck), None, "it was dropped");
+    /// ```
     pub fn shutdown(&self) {
         self.world.drop_all_tasks();
     }
 
     /// Adds a line to the trace, under the current time; nothing if no lines are kept.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use buffer_sim::SimRuntime;
+    ///
+    /// let runtime = SimRuntime::new(1);
+    /// runtime.advance(Duration::from_millis(1500));
+    /// runtime.record(format_args!("the disk is {} % full", 90));
+    /// assert_eq!(runtime.trace(), ["1.500000000 the disk is 90 % full"]);
+    /// ```
     pub fn record(&self, line: fmt::Arguments<'_>) {
         if self.world.options.keeps_lines {
             let now = self.elapsed();
@@ -231,6 +328,21 @@ impl SimRuntime {
     }
 
     /// Adds a line about a process to the trace, and an event if those are kept.
+    ///
+    /// ```
+    /// use buffer_sim::event::{Happening, Remark};
+    /// use buffer_sim::{SimOptions, SimRuntime};
+    ///
+    /// let options = SimOptions { keeps_events: true, ..SimOptions::default() };
+    /// let runtime = SimRuntime::with_options(1, options);
+    /// let database = runtime.process("database");
+    /// runtime.remark(database.id(), Remark::Application, format_args!("stored 7"));
+    ///
+    /// assert_eq!(runtime.trace(), ["0.000000000 p1 is database", "0.000000000 p1 stored 7"]);
+    /// let events = runtime.take_events();
+    /// assert!(matches!(&events[1].what, Happening::Said { text, .. } if text == "stored 7"));
+    /// assert!(runtime.take_events().is_empty(), "they were taken");
+    /// ```
     pub fn remark(&self, process: ProcessId, remark: Remark, text: fmt::Arguments<'_>) {
         if process == ProcessId::WORLD {
             self.record(text);
@@ -260,6 +372,17 @@ impl SimRuntime {
     }
 
     /// Adds a number to the trace hash.
+    ///
+    /// ```
+    /// use buffer_sim::SimRuntime;
+    ///
+    /// let hash_with = |answer| {
+    ///     let runtime = SimRuntime::new(1);
+    ///     runtime.note(answer);
+    ///     runtime.trace_hash()
+    /// };
+    /// assert_ne!(hash_with(41), hash_with(42), "what your code found out is compared as well");
+    /// ```
     pub fn note(&self, value: u64) {
         self.world.trace().note(b'n', [value]);
     }
@@ -271,6 +394,21 @@ impl SimRuntime {
     }
 
     /// One number for all that happened so far: every step of a task, every choice, every request and what it changed.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use buffer_sim::SimRuntime;
+    ///
+    /// let run = |seed| {
+    ///     let runtime = SimRuntime::new(seed);
+    ///     assert_eq!(runtime.seed(), seed);
+    ///     let wait = Duration::from_millis(runtime.random("wait").u64(..1_000_000));
+    ///     runtime.block_on(runtime.sleep(wait));
+    ///     runtime.trace_hash()
+    /// };
+    /// assert_eq!(run(1), run(1), "a run can be had again");
+    /// assert_ne!(run(1), run(2));
+    /// ```
     #[must_use]
     pub fn trace_hash(&self) -> u64 {
         let steps = self.world.state().steps;
@@ -283,6 +421,17 @@ impl SimRuntime {
     }
 
     /// The process whose task is running; [`ProcessId::WORLD`] outside of all.
+    ///
+    /// ```
+    /// use buffer_sim::{ProcessId, SimRuntime};
+    ///
+    /// let runtime = SimRuntime::new(1);
+    /// let process = runtime.process("producer");
+    /// let inside = runtime.clone();
+    /// let asked = process.start(async move { inside.current_process() });
+    /// assert_eq!(runtime.block_on(asked), Some(process.id()));
+    /// assert_eq!(runtime.current_process(), ProcessId::WORLD);
+    /// ```
     #[must_use]
     pub fn current_process(&self) -> ProcessId {
         self.world.state().current

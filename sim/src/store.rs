@@ -72,6 +72,8 @@ use shop::Shop;
 /// let _stale = store.fault(|_| Verdict::Stale(1));
 /// let read = runtime.block_on(store.read(&location, None));
 /// assert!(format!("{read:?}").contains("first"));
+/// assert_eq!(store.counts().manifest_reads, 1);
+/// assert_eq!(store.active()["stale/read-manifest"], 1, "somebody saw the difference");
 /// ```
 #[derive(Clone)]
 pub struct SimStore {
@@ -124,6 +126,23 @@ impl SimStore {
     }
 
     /// Sets how long requests take from here on.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use buffer_core::{Condition, Location};
+    /// use buffer_driver::Store;
+    /// use buffer_sim::{Latency, Profile, SimRuntime, SimStore};
+    ///
+    /// let runtime = SimRuntime::new(1);
+    /// let store = SimStore::new(&runtime, Profile::S3);
+    /// let quick = Latency::fixed(Duration::from_millis(20));
+    /// store.set_latency(Latency { write: Duration::from_millis(50), ..quick });
+    /// let location = Location::new("queue/manifest");
+    /// runtime.block_on(store.read(&location, None))?;
+    /// runtime.block_on(store.write(&location, vec!["one".into()], Condition::Absent))?;
+    /// assert_eq!(runtime.elapsed(), Duration::from_millis(70));
+    /// # Ok::<(), buffer_driver::StoreFailure>(())
+    /// ```
     pub fn set_latency(&self, latency: Latency) {
         self.inner.state().latency = latency;
     }
@@ -136,12 +155,48 @@ impl SimStore {
     ///
     /// The request that follows panics, if the verdict is one that cannot be of
     /// it: a read has no conflict, a write nothing stale.
+    ///
+    /// ```
+    /// use buffer_core::{Condition, Location, StoreErrorKind};
+    /// use buffer_driver::Store;
+    /// use buffer_sim::{Profile, SimRuntime, SimStore, Verdict};
+    ///
+    /// let runtime = SimRuntime::new(1);
+    /// let store = SimStore::new(&runtime, Profile::S3);
+    /// let _all = store.fault(|_| Verdict::Fail(StoreErrorKind::Denied));
+    /// let _reads = store.fault(|request| match request.is_read() {
+    ///     true => Verdict::Throttle,
+    ///     false => Verdict::Pass,
+    /// });
+    /// let location = Location::new("queue/manifest");
+    /// let read = runtime.block_on(store.read(&location, None));
+    /// assert_eq!(read.expect_err("by the newer rule").kind, StoreErrorKind::Throttled);
+    /// let write = store.write(&location, vec!["one".into()], Condition::Absent);
+    /// let write = runtime.block_on(write);
+    /// assert_eq!(write.expect_err("by the older rule").kind, StoreErrorKind::Denied);
+    /// ```
     pub fn fault(&self, rule: impl FnMut(&Request) -> Verdict + Send + 'static) -> FaultGuard {
         let id = self.inner.state().rules.add(Box::new(rule));
         FaultGuard::new(&self.inner, id)
     }
 
     /// The store's own clock, from which `last_modified` comes.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use buffer_core::Location;
+    /// use buffer_sim::{Profile, SimRuntime, SimStore};
+    ///
+    /// let runtime = SimRuntime::new(1);
+    /// let store = SimStore::new(&runtime, Profile::S3);
+    /// store.clock().jump(Duration::from_secs(3600)); // an hour ahead of everybody else's
+    /// let location = Location::new("queue/manifest");
+    /// store.put_raw(&location, "one");
+    /// let written = store.object(&location).and_then(|object| object.last_modified);
+    /// let written = written.expect("it is there, and S3 says when");
+    /// let ahead = written.saturating_since(runtime.clock().unix_millis());
+    /// assert_eq!(ahead, Duration::from_secs(3600));
+    /// ```
     #[must_use]
     pub fn clock(&self) -> &SimClock {
         &self.inner.clock
@@ -175,6 +230,19 @@ impl SimStore {
     }
 
     /// Sets whether [`SimStore::log`] holds what takes effect from here on. At first it does.
+    ///
+    /// ```
+    /// use buffer_core::Location;
+    /// use buffer_sim::{Profile, SimRuntime, SimStore};
+    ///
+    /// let store = SimStore::new(&SimRuntime::new(1), Profile::S3);
+    /// let location = Location::new("queue/manifest");
+    /// store.put_raw(&location, "one");
+    /// store.set_keeps_log(false); // a long run would fill the memory with it
+    /// store.put_raw(&location, "two");
+    /// assert_eq!(store.log().len(), 1);
+    /// assert_eq!(store.log()[0].bytes(), "one");
+    /// ```
     pub fn set_keeps_log(&self, keeps: bool) {
         self.inner.state().keeps_log = keeps;
     }
@@ -185,6 +253,23 @@ impl SimStore {
     /// in time, reached a caller that still waited for it, or if the store
     /// became something else. What the store refuses because of its
     /// [`Profile`] counts as `"hot-key/..."`.
+    ///
+    /// ```
+    /// use buffer_core::{Condition, Location};
+    /// use buffer_driver::Store;
+    /// use buffer_sim::{Profile, SimRuntime, SimStore, Verdict};
+    ///
+    /// let runtime = SimRuntime::new(1);
+    /// let store = SimStore::new(&runtime, Profile::S3);
+    /// let _rule = store.fault(|_| Verdict::FalseConflict);
+    /// let location = Location::new("queue/manifest");
+    /// let create = || store.write(&location, vec!["one".into()], Condition::Absent);
+    /// runtime.block_on(create())?; // a conflict, though there is no such object
+    /// store.put_raw(&location, "zero");
+    /// runtime.block_on(create())?; // a conflict, and rightly so
+    /// assert_eq!(store.active()["false-conflict/swap"], 1);
+    /// # Ok::<(), buffer_driver::StoreFailure>(())
+    /// ```
     #[must_use]
     pub fn active(&self) -> BTreeMap<&'static str, u64> {
         self.inner.state().active.by_name()
@@ -213,6 +298,19 @@ impl SimStore {
     /// # Panics
     ///
     /// When the object is not a manifest.
+    ///
+    /// ```
+    /// use buffer_core::format::Manifest;
+    /// use buffer_core::{Epoch, Location};
+    /// use buffer_sim::{Profile, SimRuntime, SimStore};
+    ///
+    /// let store = SimStore::new(&SimRuntime::new(1), Profile::S3);
+    /// let location = Location::new("queue/manifest");
+    /// assert!(store.manifest(&location).is_empty(), "there is none yet");
+    /// let claimed = Manifest::absent().with_epoch(Epoch(3));
+    /// store.put_raw(&location, claimed.to_rope().concat());
+    /// assert_eq!(store.manifest(&location).epoch(), Epoch(3));
+    /// ```
     #[must_use]
     pub fn manifest(&self, location: &Location) -> Manifest {
         match self.object(location) {
@@ -228,6 +326,19 @@ impl SimStore {
     }
 
     /// Removes an object at once, without a request; says whether there was one.
+    ///
+    /// ```
+    /// use buffer_core::Location;
+    /// use buffer_sim::{Profile, SimRuntime, SimStore};
+    ///
+    /// let store = SimStore::new(&SimRuntime::new(1), Profile::S3);
+    /// let batch = Location::new("queue/1.batch");
+    /// store.put_raw(&batch, "entries");
+    /// assert_eq!(store.locations(), [batch.clone()]);
+    /// assert!(store.remove(&batch)); // as by somebody who tidied up
+    /// assert!(!store.remove(&batch), "it is gone");
+    /// assert!(store.locations().is_empty());
+    /// ```
     pub fn remove(&self, location: &Location) -> bool {
         self.inner.at_once(|shop| shop.remove(None, location))
     }
@@ -235,6 +346,20 @@ impl SimStore {
     /// Puts an object back to the bytes, or the absence, of this many changes ago, at once.
     ///
     /// It is a change like any other: with [`Profile::GCS`] the old bytes get a new version.
+    ///
+    /// ```
+    /// use buffer_core::Location;
+    /// use buffer_sim::{Profile, SimRuntime, SimStore};
+    ///
+    /// let store = SimStore::new(&SimRuntime::new(1), Profile::S3);
+    /// let manifest = Location::new("queue/manifest");
+    /// store.put_raw(&manifest, "first");
+    /// store.put_raw(&manifest, "second");
+    /// store.restore(&manifest, 1);
+    /// assert_eq!(store.object(&manifest).expect("it is there").bytes, "first");
+    /// store.restore(&manifest, 3); // before all of these changes
+    /// assert_eq!(store.object(&manifest), None);
+    /// ```
     pub fn restore(&self, location: &Location, changes: usize) {
         let past = self.inner.state().objects.past(location, changes).cloned();
         match past {

@@ -123,6 +123,18 @@ impl Timers {
 }
 
 /// Ends at a point in virtual time. Dropping it takes its timer back.
+///
+/// ```
+/// use std::time::Duration;
+/// use buffer_sim::SimRuntime;
+///
+/// let runtime = SimRuntime::new(1);
+/// let sleep = runtime.sleep(Duration::from_secs(5));
+/// assert_eq!(sleep.deadline(), runtime.now() + Duration::from_secs(5));
+/// runtime.advance(Duration::from_secs(2));
+/// runtime.block_on(sleep);
+/// assert_eq!(runtime.elapsed(), Duration::from_secs(5), "it counts from when it was made");
+/// ```
 #[must_use = "a sleep that is not awaited does not wait"]
 pub struct Sleep {
     world: Weak<World>,

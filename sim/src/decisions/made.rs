@@ -8,6 +8,21 @@ use fastrand::Rng;
 use crate::store::KeyHasher;
 
 /// One choice of a run.
+///
+/// ```
+/// use buffer_sim::{Random, SimOptions, SimRuntime};
+///
+/// // The first choice comes out as 2, whatever was drawn.
+/// let options =
+///     SimOptions { records_decisions: true, changes: vec![(0, 2)], ..SimOptions::default() };
+/// let runtime = SimRuntime::with_options(1, options);
+/// assert_eq!(runtime.random("dice").usually(5).u32(..6), 2);
+///
+/// let made = runtime.decisions()[0];
+/// assert_eq!(made.purpose, Random::purpose("dice"));
+/// assert_eq!((made.bound, made.value, made.usual), (6, 2, 5));
+/// assert!(made.is_unusual());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
     /// What it was for: the hash of the purpose, see [`Random::purpose`](crate::Random::purpose).
@@ -23,6 +38,21 @@ pub struct Decision {
 }
 
 /// Where a choice was made: the same in a run in which other choices came out otherwise.
+///
+/// ```
+/// use buffer_sim::{Place, SimOptions, SimRuntime};
+///
+/// let options = SimOptions { records_decisions: true, ..SimOptions::default() };
+/// let runtime = SimRuntime::with_options(1, options);
+/// let mut faults = runtime.random("faults");
+/// for process in [1, 2, 2] {
+///     let _crashes = faults.of_one("crash", process).bool();
+/// }
+/// let places: Vec<Place> = runtime.decisions().iter().map(|made| made.place).collect();
+/// assert_eq!((places[1].about, places[1].number), (("crash", 2), 1));
+/// assert_eq!((places[2].about, places[2].number), (("crash", 2), 2), "the second of its kind");
+/// assert_eq!(places[0].source, places[2].source);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// The source that it came from; see [`SimRuntime::source_name`](crate::SimRuntime::source_name).

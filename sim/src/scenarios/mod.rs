@@ -47,6 +47,21 @@ use crate::event::{self, Event};
 use crate::{guard, plant};
 
 /// A situation that the code must get through.
+///
+/// ```
+/// use buffer_sim::scenarios::Scenario;
+///
+/// let known = Scenario::all().iter().filter(|scenario| scenario.failure.is_some());
+/// assert!(known.count() >= 18);
+///
+/// let scenario = Scenario::by_name("failure_02_a_lost_reply_is_not_a_failure").expect("it is there");
+/// assert!(scenario.about.starts_with("A swap takes effect and its reply is lost"));
+/// let (measured, worlds) = scenario.run_with_events(None);
+/// measured?;
+/// let happened: usize = worlds.iter().map(Vec::len).sum();
+/// assert!(happened > 0, "there is something to draw a chart of");
+/// # Ok::<(), buffer_sim::scenarios::Failed>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Scenario {
     /// Its name, a fact.
@@ -61,6 +76,20 @@ pub struct Scenario {
 }
 
 /// What went wrong in a scenario.
+///
+/// ```
+/// use buffer_sim::scenarios::{Failed, Scenario};
+///
+/// let scenario = Scenario::by_name("failure_02_a_lost_reply_is_not_a_failure").expect("it is there");
+/// if buffer_sim::hooks_are_on() {
+///     let failed = scenario.fails_when_planted(scenario.planted[0]);
+///     assert_eq!(failed.map(|failed| failed.name), Some(scenario.name));
+/// }
+/// // As it is told to people.
+/// let failed = Failed { name: scenario.name, what: "left: 2, right: 1".into() };
+/// let expected = "scenario failure_02_a_lost_reply_is_not_a_failure: left: 2, right: 1";
+/// assert_eq!(failed.to_string(), expected);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("scenario {name}: {what}")]
 pub struct Failed {

@@ -9,6 +9,24 @@ use bytes::Bytes;
 use crate::process::ProcessId;
 
 /// Something that took effect.
+///
+/// ```
+/// use std::time::Duration;
+/// use buffer_core::Location;
+/// use buffer_sim::{Profile, SimRuntime, SimStore};
+///
+/// let runtime = SimRuntime::new(1);
+/// let store = SimStore::new(&runtime, Profile::S3);
+/// let batch = Location::new("queue/1.batch");
+/// store.put_raw(&batch, "entries");
+/// runtime.advance(Duration::from_secs(1));
+/// store.remove(&batch);
+///
+/// let log = store.log();
+/// assert_eq!((log[0].time, log[0].bytes()), (Duration::ZERO, "entries".into()));
+/// assert_eq!((log[1].time, log[1].written()), (Duration::from_secs(1), None));
+/// assert!(log.iter().all(|applied| applied.request.is_none()), "all of it without a request");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
     /// When, in virtual time since the world began.
@@ -22,6 +40,23 @@ pub struct Applied {
 }
 
 /// The request that made something happen.
+///
+/// ```
+/// use buffer_core::{Condition, Location};
+/// use buffer_driver::Store;
+/// use buffer_sim::{Profile, SimRuntime, SimStore};
+///
+/// let runtime = SimRuntime::new(1);
+/// let store = SimStore::new(&runtime, Profile::S3);
+/// let (inside, writer) = (store.clone(), runtime.process("writer"));
+/// let write = writer.start(async move {
+///     let manifest = Location::new("queue/manifest");
+///     inside.write(&manifest, vec!["one".into()], Condition::Absent).await
+/// });
+/// runtime.block_on(write);
+/// let requester = store.log()[0].request.expect("a request did it");
+/// assert_eq!((requester.number, requester.process), (1, writer.id()));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Requester {
     /// The number of the request.
@@ -31,6 +66,21 @@ pub struct Requester {
 }
 
 /// What became of an object.
+///
+/// ```
+/// use buffer_core::Location;
+/// use buffer_sim::{Change, Profile, SimRuntime, SimStore};
+///
+/// let store = SimStore::new(&SimRuntime::new(1), Profile::S3);
+/// let batch = Location::new("queue/1.batch");
+/// store.put_raw(&batch, "entries");
+/// store.remove(&batch);
+/// let told = store.log().into_iter().map(|applied| match applied.change {
+///     Change::Written(written) => format!("{} bytes", written.bytes.len()),
+///     Change::Deleted => "gone".to_owned(),
+/// });
+/// assert_eq!(told.collect::<Vec<_>>(), ["7 bytes", "gone"]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// It was written.
@@ -40,6 +90,22 @@ pub enum Change {
 }
 
 /// A write that took effect.
+///
+/// ```
+/// use buffer_core::Location;
+/// use buffer_sim::{Profile, SimRuntime, SimStore};
+///
+/// // A store that counts the writes of an object, whatever is in them.
+/// let store = SimStore::new(&SimRuntime::new(1), Profile::GCS);
+/// let location = Location::new("database/table");
+/// for _ in 0..2 {
+///     store.put_raw(&location, "the same");
+/// }
+/// let log = store.log();
+/// let [first, second] = [0, 1].map(|index| log[index].written().expect("it was a write"));
+/// assert_eq!(first.content_hash, second.content_hash);
+/// assert_ne!(first.version, second.version);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
     /// The version that it made.

@@ -7,7 +7,7 @@ use super::request::{Kind, Operation, Request};
 /// How many requests of which kind there were. Keys that end in `.batch` are batches, all others manifests.
 ///
 /// ```
-/// use buffer_core::Location;
+/// use buffer_core::{Condition, Location};
 /// use buffer_driver::Store;
 /// use buffer_sim::{Profile, SimRuntime, SimStore};
 ///
@@ -16,6 +16,14 @@ use super::request::{Kind, Operation, Request};
 /// let location = Location::new("queue/manifest");
 /// let _missing = runtime.block_on(store.read(&location, None));
 /// assert_eq!(store.counts().manifest_reads_missing, 1);
+/// for key in ["queue/1.batch", "queue/2.batch", "queue/manifest"] {
+///     let write = store.write(&key.into(), vec!["contents".into()], Condition::Absent);
+///     runtime.block_on(write)?;
+/// }
+/// let counts = store.counts();
+/// assert_eq!(counts.requests(), 4);
+/// assert_eq!(counts.swaps_per_batch(), 0.5, "one for the two of them");
+/// # Ok::<(), buffer_driver::StoreFailure>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {

@@ -34,6 +34,26 @@ pub struct Latency {
 }
 
 /// What requests take longer at random: all a little, some few much.
+///
+/// ```
+/// use std::time::Duration;
+/// use buffer_core::Location;
+/// use buffer_driver::Store;
+/// use buffer_sim::{Jitter, Latency, Profile, SimRuntime, SimStore};
+///
+/// let runtime = SimRuntime::new(1);
+/// let store = SimStore::new(&runtime, Profile::S3);
+/// let jitter = Jitter {
+///     up_to: Duration::from_millis(10),
+///     slow_one_in: 1, // a bad day: every one of them
+///     slow_by: Duration::from_secs(2),
+/// };
+/// let usual = Latency::fixed(Duration::from_millis(20));
+/// store.set_latency(Latency { jitter: Some(jitter), ..usual });
+/// runtime.block_on(store.read(&Location::new("queue/manifest"), None))?;
+/// assert!((2_020..=2_030).contains(&runtime.elapsed().as_millis()));
+/// # Ok::<(), buffer_driver::StoreFailure>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Jitter {
     /// Every request takes up to this much longer, all delays being equally likely.

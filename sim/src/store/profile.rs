@@ -3,6 +3,22 @@
 use buffer_core::UnixMillis;
 
 /// How a store makes versions.
+///
+/// ```
+/// use buffer_core::Location;
+/// use buffer_sim::{Profile, SimRuntime, SimStore, Versions};
+///
+/// let comes_again = |versions| {
+///     let store = SimStore::new(&SimRuntime::new(1), Profile { versions, ..Profile::S3 });
+///     let location = Location::new("queue/manifest");
+///     let first = store.put_raw(&location, "one");
+///     store.put_raw(&location, "two");
+///     store.put_raw(&location, "one") == first
+/// };
+/// assert!(comes_again(Versions::ContentHash), "nobody can tell that there was anything between");
+/// assert!(!comes_again(Versions::UniqueTag));
+/// assert!(!comes_again(Versions::Generation));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Versions {
     /// ETags that are hashes of the contents: equal bytes are equal versions.
@@ -16,6 +32,26 @@ pub enum Versions {
 }
 
 /// In which order a store lists.
+///
+/// ```
+/// use buffer_core::Location;
+/// use buffer_driver::Store;
+/// use buffer_sim::{ListingOrder, Profile, SimRuntime, SimStore};
+///
+/// let listed = |listing| -> Vec<Location> {
+///     let runtime = SimRuntime::new(1);
+///     let store = SimStore::new(&runtime, Profile { listing, ..Profile::S3 });
+///     for number in 0..9 {
+///         store.put_raw(&Location::new(format!("queue/{number}.batch")), "entries");
+///     }
+///     let page = runtime.block_on(store.list(&Location::new("queue"), None));
+///     page.expect("nothing is wrong").objects.into_iter().map(|it| it.location).collect()
+/// };
+/// let (sorted, mut other) = (listed(ListingOrder::Sorted), listed(ListingOrder::Arbitrary));
+/// assert!(sorted.is_sorted() && !other.is_sorted());
+/// other.sort();
+/// assert_eq!(other, sorted, "all of them are there all the same");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListingOrder {
     /// By key.
@@ -25,6 +61,25 @@ pub enum ListingOrder {
 }
 
 /// How exactly a store says when an object was written.
+///
+/// ```
+/// use std::time::Duration;
+/// use buffer_core::Location;
+/// use buffer_sim::{ModifiedTimes, Profile, SimRuntime, SimStore};
+///
+/// let wrong_by = |modified_times| {
+///     let runtime = SimRuntime::new(1);
+///     let store = SimStore::new(&runtime, Profile { modified_times, ..Profile::S3 });
+///     runtime.advance(Duration::from_millis(1_999));
+///     let location = Location::new("queue/1.batch");
+///     store.put_raw(&location, "entries");
+///     let told = store.object(&location)?.last_modified?;
+///     Some(store.clock().unix_millis().saturating_since(told))
+/// };
+/// assert_eq!(wrong_by(ModifiedTimes::Millis), Some(Duration::ZERO));
+/// assert_eq!(wrong_by(ModifiedTimes::Seconds), Some(Duration::from_millis(999)));
+/// assert_eq!(wrong_by(ModifiedTimes::Never), None, "it says nothing");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModifiedTimes {
     /// In whole seconds, cut off.

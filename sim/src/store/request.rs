@@ -8,6 +8,31 @@ use buffer_core::{Condition, ListCursor, Location, Version};
 use crate::process::ProcessId;
 
 /// A request as the store received it.
+///
+/// ```
+/// use std::sync::mpsc;
+/// use buffer_core::{Condition, Location};
+/// use buffer_driver::Store;
+/// use buffer_sim::{Kind, Profile, SimRuntime, SimStore, Verdict};
+///
+/// let runtime = SimRuntime::new(1);
+/// let store = SimStore::new(&runtime, Profile::S3);
+/// let (sender, seen) = mpsc::channel();
+/// let _rule = store.fault(move |request| {
+///     sender.send(request.clone()).expect("it is looked at below");
+///     Verdict::Pass
+/// });
+/// let (batch, manifest) = (Location::new("queue/1.batch"), Location::new("queue/manifest"));
+/// runtime.block_on(store.write(&batch, vec!["entries".into()], Condition::Absent))?;
+/// runtime.block_on(store.read(&manifest, None))?;
+///
+/// let [upload, look] = [(); 2].map(|()| seen.try_recv().expect("both were sent"));
+/// assert_eq!((upload.number, upload.kind()), (1, Kind::Put));
+/// assert!(upload.is_write() && upload.is_of_batch() && !upload.is_swap());
+/// assert!(look.is_read() && !look.is_of_batch());
+/// assert_eq!(look.to_string(), "#2 p0 read queue/manifest");
+/// # Ok::<(), buffer_driver::StoreFailure>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// Counts the requests of this store, from one.
@@ -23,6 +48,27 @@ pub struct Request {
 }
 
 /// What a request asks for.
+///
+/// ```
+/// use buffer_core::{Condition, Location, StoreErrorKind};
+/// use buffer_driver::Store;
+/// use buffer_sim::{Operation, Profile, SimRuntime, SimStore, Verdict};
+///
+/// let runtime = SimRuntime::new(1);
+/// let store = SimStore::new(&runtime, Profile::S3);
+/// // It is nearly full: what has more than four bytes is refused.
+/// let _rule = store.fault(|request| match request.operation {
+///     Operation::Write { bytes, .. } if bytes > 4 => Verdict::Fail(StoreErrorKind::Refused),
+///     Operation::Write { .. } | Operation::Read { .. } => Verdict::Pass,
+///     Operation::List { .. } | Operation::Delete { .. } => Verdict::Pass,
+/// });
+/// let write = |key: &str, payload: &'static str| {
+///     let write = store.write(&key.into(), vec![payload.into()], Condition::Absent);
+///     runtime.block_on(write).map_err(|failure| failure.kind)
+/// };
+/// assert!(write("queue/1.batch", "tiny").is_ok());
+/// assert_eq!(write("queue/2.batch", "large"), Err(StoreErrorKind::Refused));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// To write an object.
@@ -50,6 +96,26 @@ pub enum Operation {
 }
 
 /// What a request is for.
+///
+/// ```
+/// use buffer_core::{Condition, Location};
+/// use buffer_driver::Store;
+/// use buffer_sim::{Kind, Profile, SimRuntime, SimStore, Verdict};
+///
+/// let runtime = SimRuntime::new(1);
+/// let store = SimStore::new(&runtime, Profile::S3);
+/// // Batches can be uploaded, but not listed in the manifest.
+/// let _rule = store.fault(|request| match request.kind() {
+///     Kind::Swap => Verdict::Throttle,
+///     Kind::Put | Kind::ReadManifest | Kind::ReadBatch | Kind::List | Kind::Delete => Verdict::Pass,
+/// });
+/// let is_written = |key| {
+///     let write = store.write(&Location::new(key), vec!["bytes".into()], Condition::Absent);
+///     runtime.block_on(write).is_ok()
+/// };
+/// assert!(is_written("queue/1.batch"));
+/// assert!(!is_written("queue/manifest"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// Writes a batch.

@@ -49,6 +49,23 @@ impl Rules {
 }
 
 /// Keeps a fault rule in force; it ends when this is dropped.
+///
+/// ```
+/// use buffer_core::Location;
+/// use buffer_driver::Store;
+/// use buffer_sim::{Profile, SimRuntime, SimStore, Verdict};
+///
+/// let runtime = SimRuntime::new(1);
+/// let store = SimStore::new(&runtime, Profile::S3);
+/// let is_answered = || {
+///     let read = store.read(&Location::new("queue/manifest"), None);
+///     runtime.block_on(read).is_ok()
+/// };
+/// let guard = store.fault(|_| Verdict::Throttle);
+/// assert!(!is_answered());
+/// drop(guard);
+/// assert!(is_answered());
+/// ```
 #[must_use = "a fault rule ends when its guard is dropped"]
 pub struct FaultGuard {
     store: Weak<Inner>,

@@ -90,6 +90,28 @@ pub enum Verdict {
 }
 
 /// What is odd about a page of a listing.
+///
+/// ```
+/// use buffer_core::Location;
+/// use buffer_driver::Store;
+/// use buffer_sim::{Profile, Quirk, SimRuntime, SimStore, Verdict};
+///
+/// let runtime = SimRuntime::new(1);
+/// let store = SimStore::new(&runtime, Profile::S3);
+/// let batches = ["queue/1.batch", "queue/2.batch", "queue/3.batch"].map(Location::from);
+/// for batch in &batches {
+///     store.put_raw(batch, "entries");
+/// }
+/// store.remove(&batches[0]); // two are left
+/// let listed = |quirk| {
+///     let _rule = store.fault(move |_| Verdict::Listing(quirk));
+///     let page = runtime.block_on(store.list(&Location::new("queue"), None));
+///     page.expect("it is answered").objects.len()
+/// };
+/// assert_eq!(listed(Quirk::Twice), 4);
+/// assert_eq!(listed(Quirk::Missing), 1);
+/// assert_eq!(listed(Quirk::Ghost), 3, "the first one is back");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quirk {
     /// Each key comes twice.
@@ -291,6 +313,15 @@ impl Verdict {
     }
 
     /// The name under which [`SimStore::active`](crate::SimStore::active) counts this fault of a request of this kind.
+    ///
+    /// ```
+    /// use buffer_sim::{Kind, Verdict};
+    ///
+    /// let lost = Verdict::ApplyThenLoseReply;
+    /// assert_eq!(lost.name(Kind::Swap), Some("lost-reply/swap"));
+    /// assert_eq!(lost.name(Kind::ReadBatch), Some("lost-reply/read-batch"));
+    /// assert_eq!(Verdict::Pass.name(Kind::Swap), None, "it is no fault");
+    /// ```
     #[must_use]
     pub const fn name(self, kind: Kind) -> Option<&'static str> {
         match self.fault() {
