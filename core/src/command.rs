@@ -50,6 +50,24 @@ impl CommandIds {
 
 /// The reply slip of one command: used once, with a result of the one type that fits.
 ///
+/// ```
+/// use buffer_core::{Completion, ReadManifest, ReadOutcome, Ticket};
+///
+/// /// Answers for a store that holds nothing yet.
+/// fn find_nothing(read: ReadManifest) -> Completion {
+///     let ticket: Ticket<ReadOutcome> = read.ticket;
+///     println!("{:?}: there is no {}", ticket.id(), read.location);
+///     ticket.complete(Ok(ReadOutcome::Missing))
+/// }
+/// # use buffer_core::{Command, Consumer, ConsumerConfig, Machine, Now, Output, Resume};
+/// # let mut consumer = Consumer::new(ConsumerConfig::default(), 42)?;
+/// # consumer.initialize(Now::default(), Resume::default())?;
+/// # let Output::Command(Command::ReadManifest(read)) = consumer.poll() else { unreachable!() };
+/// # consumer.handle_completion(Now::default(), find_nothing(read));
+/// # assert!(matches!(consumer.poll(), Output::Command(Command::CasManifest(_))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// A second answer, and one of another type, do not compile:
 ///
 /// ```compile_fail,E0382

@@ -168,6 +168,18 @@ impl Random {
     /// Choices of one source about one thing are numbered by themselves: whether
     /// there is one more about something else makes no difference to them. It
     /// changes nothing of what is drawn.
+    ///
+    /// ```
+    /// use buffer_sim::{SimOptions, SimRuntime};
+    ///
+    /// let options = SimOptions { records_decisions: true, ..SimOptions::default() };
+    /// let runtime = SimRuntime::with_options(1, options);
+    /// let mut faults = runtime.random("faults");
+    /// faults.of("reply lost").bool();
+    /// faults.of_one("crash", 3).bool();
+    /// let about: Vec<_> = runtime.decisions().iter().map(|made| made.place.about).collect();
+    /// assert_eq!(about, [("reply lost", 0), ("crash", 3)]);
+    /// ```
     pub const fn of(&mut self, what: &'static str) -> &mut Self {
         self.of_one(what, 0)
     }

@@ -100,6 +100,7 @@ pub struct WriteHandle {
 /// # let producer = buffer::Producer::new(config, Arc::new(SystemClock))?;
 /// let handle = producer.produce(vec!["an entry".into()], "".into()).await?;
 /// let watcher = handle.watcher.clone(); // for somebody else to wait with
+/// assert!(watcher.is_same_batch(&handle.watcher));
 /// assert!(watcher.result().is_none(), "the flush interval has not passed");
 /// handle.watcher.await_durable().await?;
 /// assert!(watcher.result().is_some_and(|result| result.is_ok()));
