@@ -253,7 +253,7 @@ fn what_was_consumed_is_deleted_while_it_runs() {
     let grace = ["--gc-grace-period", "3s"];
     let produce = |queue: &Queue, line: &[u8]| {
         let args =
-            [&["produce", queue.name(), "--delivery-timeout", "1500ms"], &grace[..]].concat();
+            [&["produce", queue.name(), "--delivery-timeout", "1400ms"], &grace[..]].concat();
         run(&args, line).expect(0);
     };
     for extra in [&[][..], &["--no-gc"], &["--no-ack"]] {
