@@ -40,6 +40,8 @@ pub(super) struct Life {
     second: Side,
     keys: Keys,
     database: Arc<Database>,
+    /// Set when the second consumer has begun, or the first has ended.
+    second_half: Arc<AtomicBool>,
     all_sent: Arc<AtomicBool>,
 }
 
@@ -52,7 +54,8 @@ struct Replaced {
 impl Life {
     pub(super) fn new(plan: Plan, first: Side, second: Side, prefix: Location) -> Self {
         let (keys, database) = (Keys::below(&prefix), Arc::new(Database::new(PRODUCERS)));
-        Self { plan, first, second, keys, database, all_sent: Arc::default() }
+        let (second_half, all_sent) = (Arc::default(), Arc::default());
+        Self { plan, first, second, keys, database, second_half, all_sent }
     }
 
     pub(super) async fn run(self) -> Result<Summary> {
@@ -66,10 +69,11 @@ impl Life {
             .collect();
         let first = {
             let (life, side) = (self.clone(), self.second.clone());
-            Task::start(
-                &side.runtime.clone(),
-                async move { life.consume_until_replaced(side).await },
-            )
+            Task::start(&side.runtime.clone(), async move {
+                let replaced = life.consume_until_replaced(side).await;
+                life.second_half.store(true, Ordering::SeqCst);
+                replaced
+            })
         };
         let second = {
             let (life, side) = (self.clone(), self.first.clone());
@@ -121,12 +125,18 @@ impl Life {
 
     async fn produce(&self, number: usize, side: Side) -> Result<ProducerStats> {
         let config = self.keys.producer(&self.plan, number);
+        let runtime = Arc::clone(&side.runtime);
         let producer = Producer::with_store(&config, side.store, side.clock, side.runtime)
             .map_err(|error| broken("a_producer_can_be_made", &error))?;
         let failed = |error: &dyn fmt::Debug| broken("every_entry_becomes_durable", error);
         let mut under_way = VecDeque::new();
         let mut next = 0;
+        let half = self.plan.entries_per_producer.div_ceil(2);
         while next < self.plan.entries_per_producer {
+            // What is left is for the second consumer.
+            while next >= half && !self.second_half.load(Ordering::SeqCst) {
+                sleep(&runtime, Duration::from_millis(2)).await;
+            }
             let end = (next + self.plan.entries_per_call).min(self.plan.entries_per_producer);
             let entries: Vec<Bytes> = (next..end).map(|place| entry(number, place)).collect();
             let metadata = format!("producer {number} from {next}");
@@ -201,6 +211,7 @@ impl Life {
         }
         let consumer = self.consumer(side)?;
         let (term, last) = self.database.begin_term();
+        self.second_half.store(true, Ordering::SeqCst);
         let taken = consumer.initialize(last).await;
         let epoch = taken.map_err(|error| broken("a_queue_can_be_taken_over", &error))?.epoch;
         loop {
