@@ -51,11 +51,11 @@ impl CommandIds {
 /// The reply slip of one command: used once, with a result of the one type that fits.
 ///
 /// ```
-/// use buffer_core::{Completion, ReadManifest, ReadOutcome, Ticket};
+/// use buffer_core::{Completion, ReadManifest, ReadOutcome, StoreError, Ticket};
 ///
 /// /// Answers for a store that holds nothing yet.
 /// fn find_nothing(read: ReadManifest) -> Completion {
-///     let ticket: Ticket<ReadOutcome> = read.ticket;
+///     let ticket: Ticket<Result<ReadOutcome, StoreError>> = read.ticket;
 ///     println!("{:?}: there is no {}", ticket.id(), read.location);
 ///     ticket.complete(Ok(ReadOutcome::Missing))
 /// }
