@@ -250,10 +250,9 @@ fn a_corrupt_manifest_is_told_soon() {
 #[cfg(unix)]
 #[test]
 fn what_was_consumed_is_deleted_while_it_runs() {
-    let grace = ["--gc-grace-period", "3s"];
+    let grace = ["--gc-grace-period", "2s"];
     let produce = |queue: &Queue, line: &[u8]| {
-        let args =
-            [&["produce", queue.name(), "--delivery-timeout", "1400ms"], &grace[..]].concat();
+        let args = [&["produce", queue.name(), "--delivery-timeout", "900ms"], &grace[..]].concat();
         run(&args, line).expect(0);
     };
     for extra in [&[][..], &["--no-gc"], &["--no-ack"]] {
@@ -262,7 +261,7 @@ fn what_was_consumed_is_deleted_while_it_runs() {
         // The manifest is to change when the batch is older than the grace period.
         let args = [&["consume", queue.name(), "-f", "--gc-interval", "100ms"], &grace[..], extra];
         let child = cli_support::spawn_consumer(&args.concat());
-        std::thread::sleep(std::time::Duration::from_millis(3200));
+        std::thread::sleep(std::time::Duration::from_millis(2200));
         produce(&queue, b"two\n");
         let first_is_gone = || queue.batches().len() == 1;
         if extra.is_empty() {
