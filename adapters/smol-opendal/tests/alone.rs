@@ -68,7 +68,7 @@ fn smol_is_alone() {
     let mut stores =
         vec![Named::plain("memory:no-tokio"), Named::plain(directory.path().to_owned())];
     if cfg!(feature = "cloud") {
-        stores.extend(stores::servers().into_iter().map(|(_, named)| named));
+        stores.extend(stores::servers());
     }
     for named in stores {
         smol::block_on(async {

@@ -12,7 +12,7 @@ use buffer_smol::contract::inspection;
 use buffer_smol::contract::proxy::{Fate, Losses, Proxy, Scope};
 use buffer_smol::contract::queue::{self, Plan, Side};
 use buffer_smol::contract::{self, Contract, Feature, submissions};
-use stores::{Named, fresh, server, servers};
+use stores::{Named, fresh, server};
 
 fn keeps(contract: &Contract, named: &Named) {
     let (store, runtime) = named.open();
@@ -69,16 +69,27 @@ fn a_queue_lives(name: &str, named: &Named) {
 }
 
 #[test]
-fn a_queue_lives_in_memory_and_in_a_directory() {
+fn a_queue_lives_in_memory() {
     a_queue_lives("memory", &Named::plain("memory:life"));
+}
+
+#[test]
+fn a_queue_lives_in_a_directory() {
     let directory = tempfile::tempdir().expect("a directory");
     a_queue_lives("directory", &Named::plain(directory.path().to_owned()));
 }
 
 #[test]
-fn a_queue_lives_on_the_test_servers() {
-    for (name, named) in servers() {
-        a_queue_lives(name, &named);
+fn a_queue_lives_on_s3() {
+    if let Some(endpoint) = server("BUFFER_TEST_S3") {
+        a_queue_lives("s3", &Named::s3(&endpoint));
+    }
+}
+
+#[test]
+fn a_queue_lives_on_azure() {
+    if let Some(endpoint) = server("BUFFER_TEST_AZURE") {
+        a_queue_lives("azure", &Named::azure(&endpoint));
     }
 }
 
@@ -89,16 +100,27 @@ fn looking_changes_nothing(name: &str, named: &Named) {
 }
 
 #[test]
-fn looking_beside_a_consumer_changes_nothing_in_memory_and_in_a_directory() {
+fn looking_beside_a_consumer_changes_nothing_in_memory() {
     looking_changes_nothing("memory", &Named::plain("memory:looking"));
+}
+
+#[test]
+fn looking_beside_a_consumer_changes_nothing_in_a_directory() {
     let directory = tempfile::tempdir().expect("a directory");
     looking_changes_nothing("directory", &Named::plain(directory.path().to_owned()));
 }
 
 #[test]
-fn looking_beside_a_consumer_changes_nothing_on_the_test_servers() {
-    for (name, named) in servers() {
-        looking_changes_nothing(name, &named);
+fn looking_beside_a_consumer_changes_nothing_on_s3() {
+    if let Some(endpoint) = server("BUFFER_TEST_S3") {
+        looking_changes_nothing("s3", &Named::s3(&endpoint));
+    }
+}
+
+#[test]
+fn looking_beside_a_consumer_changes_nothing_on_azure() {
+    if let Some(endpoint) = server("BUFFER_TEST_AZURE") {
+        looking_changes_nothing("azure", &Named::azure(&endpoint));
     }
 }
 
@@ -129,9 +151,16 @@ fn both_adapters_share_a_queue_in_a_directory() {
 }
 
 #[test]
-fn both_adapters_share_a_queue_on_the_test_servers() {
-    for (name, named) in servers() {
-        both_adapters_share_a_queue(name, &named);
+fn both_adapters_share_a_queue_on_s3() {
+    if let Some(endpoint) = server("BUFFER_TEST_S3") {
+        both_adapters_share_a_queue("s3", &Named::s3(&endpoint));
+    }
+}
+
+#[test]
+fn both_adapters_share_a_queue_on_azure() {
+    if let Some(endpoint) = server("BUFFER_TEST_AZURE") {
+        both_adapters_share_a_queue("azure", &Named::azure(&endpoint));
     }
 }
 

@@ -87,10 +87,14 @@ async fn looking_beside_a_consumer_changes_nothing_in_a_directory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn looking_beside_a_consumer_changes_nothing_on_the_test_servers() {
+async fn looking_beside_a_consumer_changes_nothing_on_s3() {
     if let Some(endpoint) = endpoint(S3) {
         looking_changes_nothing(s3(&endpoint, &Manners::default())).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looking_beside_a_consumer_changes_nothing_on_azure() {
     if let Some(endpoint) = endpoint(AZURE) {
         looking_changes_nothing(azure(&endpoint, &Manners::default())).await;
     }

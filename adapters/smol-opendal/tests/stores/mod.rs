@@ -69,9 +69,9 @@ pub(crate) fn server(variable: &str) -> Option<String> {
 }
 
 /// The test servers that the environment names, as they were opened by their URLs.
-pub(crate) fn servers() -> Vec<(&'static str, Named)> {
-    let s3 = server("BUFFER_TEST_S3").map(|endpoint| ("s3", Named::s3(&endpoint)));
-    let azure = server("BUFFER_TEST_AZURE").map(|endpoint| ("azure", Named::azure(&endpoint)));
+pub(crate) fn servers() -> Vec<Named> {
+    let s3 = server("BUFFER_TEST_S3").map(|endpoint| Named::s3(&endpoint));
+    let azure = server("BUFFER_TEST_AZURE").map(|endpoint| Named::azure(&endpoint));
     s3.into_iter().chain(azure).collect()
 }
 
